@@ -1,0 +1,1 @@
+//! The edge proxy: from a configuration file to layer stacks, served on one runtime a core.

@@ -1,0 +1,1 @@
+//! tower layers for reverse proxies, each usable alone in anyone's `ServiceBuilder`.

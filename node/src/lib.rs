@@ -1,0 +1,7 @@
+//! The data node: answers time-series queries over HTTP from data-aware caches over SQLite.
+//!
+//! The way of a request: `api` (parse) → `query` (plan) → `cache` (what is known) → `store`
+//! (what is missing) → `query` (merge, render) → `api` (envelope).
+
+pub mod model;
+pub mod store;
