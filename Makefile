@@ -1,15 +1,27 @@
-# Two commands matter: `make up` and `make test`.
+# `make up` starts everything, `make test` tests everything; the rest is for those who work on it.
 CARGO ?= cargo
 
-.PHONY: up test lint fmt docs bench
+.PHONY: help up test lint bench tools
 
-up: ## Build and start the embedded cluster on sample data.
-	$(CARGO) run --release --locked -p kamaitachi-gateway -- demo
+help: ## What there is to make.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-test: ## Every test.
+up: tools ## Build and start the embedded cluster on sample data; Ctrl-C ends it.
+	$(CARGO) build --release --locked --bins
+	exec target/release/kamaitachi-gateway demo
+
+test: tools ## Run every test.
 	$(CARGO) test --workspace --all-features --locked
 
-lint: ## What CI lints.
+lint: tools ## Formatting, clippy, documentation, who may use whom.
 	$(CARGO) fmt --all --check
 	$(CARGO) lint
-	$(CARGO) docs
+	RUSTDOCFLAGS="-D warnings" $(CARGO) docs
+	.ci/dependencies
+
+bench: tools ## Micro-benchmarks, then whole processes beside HAProxy and nginx.
+	$(CARGO) bench --workspace --locked
+
+tools: # What a build needs and cargo does not bring.
+	@command -v $(CARGO) >/dev/null || { echo "make: cargo is missing; install Rust 1.95 or newer, see https://rustup.rs" >&2; exit 1; }
+	@command -v cc >/dev/null || .ci/install build-essential
