@@ -4,4 +4,5 @@
 //! (what is missing) → `query` (merge, render) → `api` (envelope).
 
 pub mod model;
+pub mod query;
 pub mod store;
