@@ -2,3 +2,7 @@
 //!
 //! Whatever depends on time takes `now` as an argument, so every decision can be tested exactly
 //! and reused wherever the same question is asked.
+
+pub mod breaker;
+pub mod quota;
+pub mod ring;
