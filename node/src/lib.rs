@@ -3,6 +3,7 @@
 //! The way of a request: `api` (parse) → `query` (plan) → `cache` (what is known) → `store`
 //! (what is missing) → `query` (merge, render) → `api` (envelope).
 
+pub mod api;
 pub mod model;
 pub mod query;
 pub mod store;
