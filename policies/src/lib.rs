@@ -4,5 +4,7 @@
 //! and reused wherever the same question is asked.
 
 pub mod breaker;
+pub mod budget;
+pub mod coverage;
 pub mod quota;
 pub mod ring;

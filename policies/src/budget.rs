@@ -1,0 +1,150 @@
+//! How many retries the traffic can afford: a retry budget.
+//!
+//! A fixed number of retries per request multiplies load just when upstreams are failing. A budget
+//! ties retries to requests instead: each request deposits a fraction of a retry, each retry
+//! withdraws a whole one, both are forgotten after a while. So retries never exceed that fraction
+//! of the requests of the last seconds, plus a small reserve that lets quiet clients retry at all.
+//!
+//! # Source
+//!
+//! Finagle's [`RetryBudget`](https://twitter.github.io/finagle/guide/Clients.html#retries): a
+//! leaky token bucket with a reserve of retries per second. Where we differ: the time is passed
+//! in; withdrawals are counted beside the deposits of the same slice and leave the window with
+//! them, so that the bound holds over any window; all arithmetic is in whole hundredths.
+//!
+//! # Cost
+//!
+//! 100 bytes; each call is O(1), an addition or two (a slice is cleared once a second). Methods
+//! take `&mut self`: keep one budget for each worker thread, or one for all behind a short lock.
+
+use std::time::{Duration, Instant};
+
+/// How far back requests count, in slices of a second.
+const SLICES: usize = 10;
+const SLICE: Duration = Duration::from_secs(1);
+
+/// What one retry costs; a request deposits as many of these as its per cent.
+const RETRY: i64 = 100;
+
+/// Settings of a [`RetryBudget`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BudgetConfig {
+    percent: u16,
+    floor: u16,
+}
+
+/// Why a [`BudgetConfig`] could not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidBudget {
+    /// More than ten retries a request is no budget.
+    #[error("retry budget is {0} % of the requests, expected 0 to 1000")]
+    Percent(u16),
+}
+
+impl BudgetConfig {
+    /// Retries up to `percent` of the requests of the last 10 s, plus `floor` a second (that is,
+    /// ten times `floor` at once after a quiet time). Both 0: never retry.
+    ///
+    /// # Errors
+    ///
+    /// When `percent` is above 1000.
+    pub const fn new(percent: u16, floor: u16) -> Result<Self, InvalidBudget> {
+        if percent > 1_000 {
+            Err(InvalidBudget::Percent(percent))
+        } else {
+            Ok(Self { percent, floor })
+        }
+    }
+}
+
+impl Default for BudgetConfig {
+    /// A tenth of the requests: ten times fewer than one retry each would add, and enough to hide
+    /// one dead node of ten. One a second beside that.
+    fn default() -> Self {
+        Self { percent: 10, floor: 1 }
+    }
+}
+
+/// A retry budget. See the [module](self) for what it promises.
+///
+/// ```
+/// use std::time::Instant;
+/// use kamaitachi_policies::budget::{BudgetConfig, RetryBudget};
+///
+/// # #[expect(clippy::disallowed_methods, reason = "an example")]
+/// let now = Instant::now();
+/// let mut budget = RetryBudget::new(BudgetConfig::new(50, 0)?);
+/// assert!(!budget.withdraw(now));
+/// budget.deposit(now);
+/// budget.deposit(now);
+/// assert!(budget.withdraw(now));
+/// assert!(!budget.withdraw(now));
+/// # Ok::<(), kamaitachi_policies::budget::InvalidBudget>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct RetryBudget {
+    config: BudgetConfig,
+    /// Deposits less withdrawals of each slice, in hundredths of a retry.
+    slices: [i64; SLICES],
+    total: i64,
+    current: usize,
+    current_ends: Option<Instant>,
+}
+
+impl RetryBudget {
+    /// A budget that holds its reserve and nothing else.
+    #[must_use]
+    pub fn new(config: BudgetConfig) -> Self {
+        Self { config, slices: [0; SLICES], total: 0, current: 0, current_ends: None }
+    }
+
+    /// Counts a request (not a retry). A `now` before an earlier call's counts as that call's.
+    pub fn deposit(&mut self, now: Instant) {
+        self.slide(now);
+        self.add(i64::from(self.config.percent));
+    }
+
+    /// Takes a retry out of the budget; false, and nothing taken, if there is none.
+    #[must_use]
+    pub fn withdraw(&mut self, now: Instant) -> bool {
+        self.slide(now);
+        let affordable = self.balance_in_hundredths() >= RETRY;
+        if affordable {
+            self.add(-RETRY);
+        }
+        affordable
+    }
+
+    /// Whole retries that could be withdrawn at `now`.
+    #[must_use]
+    pub fn balance(&mut self, now: Instant) -> u64 {
+        self.slide(now);
+        u64::try_from(self.balance_in_hundredths() / RETRY).unwrap_or(0)
+    }
+
+    fn balance_in_hundredths(&self) -> i64 {
+        let reserve = i64::from(self.config.floor) * RETRY * SLICES as i64;
+        self.total.saturating_add(reserve)
+    }
+
+    fn add(&mut self, amount: i64) {
+        self.slices[self.current] = self.slices[self.current].saturating_add(amount);
+        self.total = self.total.saturating_add(amount);
+    }
+
+    fn slide(&mut self, now: Instant) {
+        let ends = *self.current_ends.get_or_insert(now + SLICE);
+        if now < ends {
+            return;
+        }
+        let passed = now.duration_since(ends).as_secs().saturating_add(1);
+        for _ in 0..passed.min(SLICES as u64) {
+            self.current = (self.current + 1) % SLICES;
+            self.total -= std::mem::take(&mut self.slices[self.current]);
+        }
+        // After a gap longer than the window the slices start anew at `now`.
+        let anew = passed > SLICES as u64;
+        self.current_ends =
+            Some(if anew { now + SLICE } else { ends + Duration::from_secs(passed) });
+    }
+}
