@@ -1,0 +1,228 @@
+//! Gives every request an `X-Request-Id`, and every response the id of its request.
+//!
+//! An id that the client sent is kept if it is 1 to 64 characters of `A-Z a-z 0-9 _ -` and the only one; anything
+//! else is replaced, since ids end up in logs. This is why tower-http's layer is not used here: it keeps whatever
+//! comes. New ids are 24 hexadecimal digits, a random prefix for the layer and a counter: unique without a random
+//! number for each request. They are no secret and can be guessed.
+//!
+//! Readiness is the inner service's. Errors pass without an id: put what turns errors into responses inside.
+//!
+//! ```
+//! use http::{Request, Response};
+//! use kamaitachi_layers::request_id::RequestIdLayer;
+//! use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
+//!
+//! let stack = ServiceBuilder::new()
+//!     .layer(RequestIdLayer::new())
+//!     .service(service_fn(|_: Request<()>| async { Ok::<_, BoxError>(Response::new(())) }));
+//!
+//! let request = Request::builder().header("x-request-id", "mine-1").body(())?;
+//! assert_eq!(stack.clone().oneshot(request).await?.headers()["x-request-id"], "mine-1");
+//! let response = stack.oneshot(Request::new(())).await?;
+//! assert_eq!(response.headers()["x-request-id"].len(), 24);
+//! # Ok(()) }
+//! ```
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header::Entry};
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
+
+/// The field that carries the id.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Builds [`RequestId`] services. All services from one layer count together.
+#[derive(Clone, Debug)]
+pub struct RequestIdLayer {
+    ids: Arc<Ids>,
+}
+
+#[derive(Debug)]
+struct Ids {
+    prefix: u32,
+    made: AtomicU64,
+}
+
+impl RequestIdLayer {
+    /// Starts to count, with a prefix of its own.
+    #[must_use]
+    pub fn new() -> Self {
+        // Every `RandomState` is keyed anew; 32 of its bits tell layers and processes apart.
+        let random = RandomState::new().hash_one(0_u64);
+        let [a, b, c, d, ..] = random.to_le_bytes();
+        let prefix = u32::from_le_bytes([a, b, c, d]);
+        Self { ids: Arc::new(Ids { prefix, made: AtomicU64::new(0) }) }
+    }
+}
+
+impl Default for RequestIdLayer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Ids {
+    fn next(&self) -> HeaderValue {
+        let count = self.made.fetch_add(1, Ordering::Relaxed);
+        let mut text = [0; 24];
+        let (prefix, counter) = text.split_at_mut(8);
+        write_hex(self.prefix.to_be_bytes(), prefix);
+        write_hex(count.to_be_bytes(), counter);
+        HeaderValue::from_bytes(&text).expect("hexadecimal digits are a valid value")
+    }
+
+    /// Leaves a good id in place, and puts a new one in the place of anything else.
+    fn settle(&self, headers: &mut HeaderMap) -> HeaderValue {
+        match headers.entry(X_REQUEST_ID) {
+            Entry::Occupied(mut sent) => {
+                let mut all = sent.iter();
+                if let (Some(id), None) = (all.next(), all.next())
+                    && is_good(id.as_bytes())
+                {
+                    return id.clone();
+                }
+                let id = self.next();
+                sent.insert(id.clone());
+                id
+            }
+            Entry::Vacant(none) => none.insert(self.next()).clone(),
+        }
+    }
+}
+
+fn write_hex<const N: usize>(bytes: [u8; N], out: &mut [u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (byte, out) in bytes.iter().zip(out.chunks_exact_mut(2)) {
+        out[0] = DIGITS[usize::from(byte >> 4)];
+        out[1] = DIGITS[usize::from(byte & 15)];
+    }
+}
+
+fn is_good(id: &[u8]) -> bool {
+    (1..=64).contains(&id.len())
+        && id.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+}
+
+impl<S> Layer<S> for RequestIdLayer {
+    type Service = RequestId<S>;
+
+    fn layer(&self, inner: S) -> RequestId<S> {
+        RequestId { inner, ids: Arc::clone(&self.ids) }
+    }
+}
+
+/// Passes requests and responses on with an id. See the [module](self).
+#[derive(Clone, Debug)]
+pub struct RequestId<S> {
+    inner: S,
+    ids: Arc<Ids>,
+}
+
+impl<S, B, R> Service<Request<B>> for RequestId<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+{
+    type Response = Response<R>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let id = self.ids.settle(request.headers_mut());
+        ResponseFuture { inner: self.inner.call(request), id: Some(id) }
+    }
+}
+
+pin_project! {
+    /// The future of [`RequestId`].
+    #[derive(Debug)]
+    pub struct ResponseFuture<F> {
+        #[pin]
+        inner: F,
+        id: Option<HeaderValue>,
+    }
+}
+
+impl<F, R, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let mut response = ready!(this.inner.poll(cx))?;
+        if let Some(id) = this.id.take() {
+            response.headers_mut().insert(X_REQUEST_ID, id);
+        }
+        Poll::Ready(Ok(response))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashSet, convert::Infallible};
+
+    use tokio_test::block_on;
+    use tower::{ServiceExt as _, service_fn};
+
+    use super::*;
+
+    fn answered(sent: &[&str]) -> (HeaderValue, HeaderValue) {
+        let inner = service_fn(|request: Request<()>| async move {
+            let seen = request.headers().get_all(X_REQUEST_ID).iter().collect::<Vec<_>>();
+            assert_eq!(seen.len(), 1);
+            let mut response = Response::new(seen[0].clone());
+            response.headers_mut().insert(X_REQUEST_ID, HeaderValue::from_static("upstream's"));
+            Ok::<_, Infallible>(response)
+        });
+        let mut request = Request::new(());
+        for id in sent {
+            request.headers_mut().append(X_REQUEST_ID, id.parse().unwrap());
+        }
+        let response = block_on(RequestIdLayer::new().layer(inner).oneshot(request)).unwrap();
+        (response.headers()[X_REQUEST_ID].clone(), response.into_body())
+    }
+
+    #[test]
+    fn a_good_id_is_kept_and_answered() {
+        let longest = "a".repeat(64);
+        for id in ["A-z_9", &longest] {
+            assert_eq!(answered(&[id]), (id.parse().unwrap(), id.parse().unwrap()));
+        }
+    }
+
+    #[test]
+    fn any_other_id_is_replaced() {
+        let too_long = "a".repeat(65);
+        for sent in [&[""][..], &["a b"], &["a\x1b"], &["a\"b"], &[&too_long], &["a", "b"], &[]] {
+            let sent: Vec<_> = sent.iter().copied().filter(|id| !id.contains('\x1b')).collect();
+            let (answered, forwarded) = answered(&sent);
+            assert_eq!(answered, forwarded);
+            assert_eq!(answered.len(), 24, "{sent:?}");
+        }
+    }
+
+    #[test]
+    fn ids_do_not_repeat_between_clones_and_layers() {
+        let layers = [RequestIdLayer::new(), RequestIdLayer::new()];
+        let ids: HashSet<_> = layers
+            .iter()
+            .flat_map(|layer| [layer.clone(), layer.clone()])
+            .flat_map(|layer| [layer.ids.next(), layer.ids.next()])
+            .collect();
+        assert_eq!(ids.len(), 8);
+    }
+}
