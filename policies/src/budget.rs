@@ -10,7 +10,7 @@
 //! Finagle's [`RetryBudget`](https://twitter.github.io/finagle/guide/Clients.html#retries): a
 //! leaky token bucket with a reserve of retries per second. Where we differ: the time is passed
 //! in; withdrawals are counted beside the deposits of the same slice and leave the window with
-//! them, so that the bound holds over any window; all arithmetic is in whole hundredths.
+//! them, so that each withdrawal leaves the retries of the window within the bound; all arithmetic is in whole hundredths.
 //!
 //! # Cost
 //!
@@ -146,5 +146,82 @@ impl RetryBudget {
         let anew = passed > SLICES as u64;
         self.current_ends =
             Some(if anew { now + SLICE } else { ends + Duration::from_secs(passed) });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "the only way to make an Instant")]
+    fn start() -> Instant {
+        Instant::now()
+    }
+
+    fn budget(percent: u16, floor: u16) -> RetryBudget {
+        RetryBudget::new(BudgetConfig::new(percent, floor).unwrap())
+    }
+
+    fn withdrawn(budget: &mut RetryBudget, tries: u32, now: Instant) -> u32 {
+        (0..tries).map(|_| u32::from(budget.withdraw(now))).sum()
+    }
+
+    #[test]
+    fn a_tenth_of_the_requests_and_the_reserve_can_be_retried() {
+        let (mut budget, now) = (budget(10, 1), start());
+        assert_eq!(withdrawn(&mut budget, 50, now), 10, "the reserve of a quiet time");
+        (0..100).for_each(|_| budget.deposit(now));
+        assert_eq!(budget.balance(now), 10);
+        assert_eq!(withdrawn(&mut budget, 50, now), 10);
+    }
+
+    #[test]
+    fn deposits_and_withdrawals_are_forgotten_together_after_ten_seconds() {
+        let (mut budget, now) = (budget(100, 0), start());
+        (0..8).for_each(|_| budget.deposit(now));
+        assert_eq!(withdrawn(&mut budget, 3, now), 3);
+        assert_eq!(budget.balance(now + Duration::from_millis(9_900)), 5);
+        assert_eq!(budget.balance(now + Duration::from_secs(10)), 0);
+        assert_eq!(budget.balance(now), 0, "a step back brings nothing back");
+    }
+
+    #[test]
+    fn nothing_is_affordable_when_both_numbers_are_zero() {
+        let (mut budget, now) = (budget(0, 0), start());
+        budget.deposit(now);
+        assert!(!budget.withdraw(now));
+        assert_eq!(BudgetConfig::new(1_001, 0), Err(InvalidBudget::Percent(1_001)));
+    }
+
+    proptest! {
+        #[test]
+        fn retries_never_exceed_their_share_of_the_last_seconds(
+            percent in 0_u16..200,
+            floor in 0_u16..3,
+            steps in prop::collection::vec((0_u64..700, 0_u32..8, 0_u32..8), 0..200),
+        ) {
+            let (mut budget, mut now) = (budget(percent, floor), start());
+            let (mut requests, mut retries) = (Vec::new(), Vec::new());
+            for (gap, deposits, tries) in steps {
+                now += Duration::from_millis(gap);
+                for _ in 0..deposits {
+                    budget.deposit(now);
+                    requests.push(now);
+                }
+                let withdrawn = withdrawn(&mut budget, tries, now);
+                if withdrawn == 0 {
+                    continue;
+                }
+                retries.extend((0..withdrawn).map(|_| now));
+                // Slices end on the second: of what is 9 to 10 s old some is gone already.
+                let recent = |times: &[Instant], secs| {
+                    times.iter().filter(|at| now - **at < Duration::from_secs(secs)).count() as u64
+                };
+                let share = recent(&requests, 10) * u64::from(percent) / 100;
+                prop_assert!(recent(&retries, 9) <= share + 10 * u64::from(floor));
+            }
+        }
     }
 }
