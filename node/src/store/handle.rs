@@ -1,0 +1,208 @@
+//! The handle by which async code uses the store.
+
+use std::{fmt, sync::Arc};
+
+use super::{
+    Changes, DataInfo, DataPage, DataSave, DataSearch, DataTable, Found, Need, OpenError, Options,
+    RowBatch, StoreError, Totals, WriteObserver,
+    data::sql as data,
+    ingest, members, read,
+    shared::Shared,
+    tags::{self, Tag},
+    threads::{self, Threads},
+};
+use crate::model::{Indicators, Revision, Subject};
+
+/// The database of a node. Cheap to clone; all clones are the same store.
+///
+/// Every method may be called on any async worker: none blocks. Dropping the future of a read
+/// gives the read up; dropping the future of a write leaves open whether it is done, never half
+/// done. When the last clone is dropped the threads are joined; [`close`](Self::close) does the
+/// same without holding up the caller's thread.
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+    threads: Arc<Threads>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("revision", &self.revision()).finish_non_exhaustive()
+    }
+}
+
+/// What a write became.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written<T> {
+    /// The revision it took.
+    pub revision: Revision,
+    /// Its result.
+    pub value: T,
+}
+
+impl Store {
+    /// Opens the file, brings its schema up to date and starts the threads.
+    ///
+    /// # Errors
+    /// If the file cannot be opened, is damaged, or is the database of another program.
+    pub async fn open(options: Options) -> Result<Self, OpenError> {
+        let shared = Arc::new(Shared::default());
+        let threads = threads::start(options, &shared).await?;
+        Ok(Self { shared, threads: Arc::new(threads) })
+    }
+
+    /// Adds someone who is told of every write from now on.
+    pub fn observe(&self, observer: Arc<dyn WriteObserver>) {
+        self.shared.observe(observer);
+    }
+
+    /// The revision of the last commit that was confirmed; a read may already see a newer one.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.shared.revision()
+    }
+
+    /// The indicators, as of the last commit.
+    #[must_use]
+    pub fn indicators(&self) -> Arc<Indicators> {
+        self.shared.indicators.load_full()
+    }
+
+    /// How much there is, as of the last commit. Costs nothing.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        *self.shared.totals.load_full()
+    }
+
+    /// Answers all needs, in their order, from one snapshot, with the revision of that snapshot.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub async fn read(&self, needs: Vec<Need>) -> Result<(Revision, Vec<Found>), StoreError> {
+        self.threads.read(move |reader, gone| read::needs(reader, &needs, gone)).await
+    }
+
+    /// The subjects of a topic, in byte order.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub async fn topic_members(&self, topic: &str) -> Result<(Revision, Vec<Subject>), StoreError> {
+        let topic = topic.to_owned();
+        self.threads.read(move |reader, _| members::of_topic(reader, &topic)).await
+    }
+
+    /// The subjects of `topic` that are tagged under `id` with a keyword that contains `keyword`
+    /// (in any case; empty is contained in all), in byte order; with `restrict` only those in it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub async fn tagged(
+        &self,
+        topic: &str,
+        id: &str,
+        keyword: &str,
+        restrict: Option<Vec<Subject>>,
+    ) -> Result<(Revision, Vec<Subject>), StoreError> {
+        let query = members::Tagged {
+            topic: topic.to_owned(),
+            id: id.to_owned(),
+            keyword: keyword.to_lowercase(),
+            restrict: restrict.map(|subjects| subjects.into_iter().collect()),
+        };
+        self.threads.read(move |reader, gone| members::tagged(reader, &query, gone)).await
+    }
+
+    /// What was written after `revision`.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub async fn changes_since(
+        &self,
+        revision: Revision,
+    ) -> Result<(Revision, Changes), StoreError> {
+        self.threads.read(move |reader, _| members::changes_since(reader, revision)).await
+    }
+
+    /// Upserts rows, all or none, and answers how many there were when they are committed.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownIndicator`] unless `create_indicators`; otherwise if the write failed.
+    pub async fn ingest(
+        &self,
+        batch: RowBatch,
+        create_indicators: bool,
+    ) -> Result<Written<usize>, StoreError> {
+        let weight = batch.len();
+        self.threads
+            .write(weight, move |writing| ingest::rows(writing, &batch, create_indicators))
+            .await
+    }
+
+    /// Registers indicators; those that are known already are no mistake. Answers how many are new.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidIndicator`] for a name that cannot be one: names are lower-case
+    /// letters, digits and `_`, at most 64, no digit first, and none that the API uses otherwise.
+    pub async fn register_indicators(
+        &self,
+        names: Vec<String>,
+    ) -> Result<Written<usize>, StoreError> {
+        self.threads.write(1, move |writing| ingest::register(writing, &names)).await
+    }
+
+    /// Adds tags for selection; those that are there already are no mistake.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the write failed.
+    pub async fn add_tags(&self, tags: Vec<Tag>) -> Result<Written<()>, StoreError> {
+        self.threads.write(tags.len(), move |writing| tags::add(writing, &tags)).await
+    }
+
+    /// Saves a series of data management.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the write failed.
+    pub async fn data_save(&self, save: DataSave) -> Result<Written<()>, StoreError> {
+        self.threads.write(save.points.len(), move |writing| data::save(writing, &save)).await
+    }
+
+    /// A whole series of data management, if it is there.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub async fn data_get(
+        &self,
+        table: DataTable,
+        id: &str,
+    ) -> Result<Option<DataInfo>, StoreError> {
+        let id = id.to_owned();
+        self.threads.read(move |reader, _| data::get(reader, table, &id)).await
+    }
+
+    /// Series with points in a range of time.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub async fn data_search(&self, search: DataSearch) -> Result<DataPage, StoreError> {
+        self.threads.read(move |reader, gone| data::search(reader, &search, gone)).await
+    }
+
+    /// Removes a series; answers whether it was there.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the write failed.
+    pub async fn data_delete(
+        &self,
+        table: DataTable,
+        id: &str,
+    ) -> Result<Written<bool>, StoreError> {
+        let id = id.to_owned();
+        self.threads.write(1, move |writing| data::delete(writing, table, &id)).await
+    }
+
+    /// Finishes what is queued, joins the threads, and folds the write-ahead log into the file.
+    /// Every clone answers [`StoreError::Closed`] from then on. Closing twice does nothing.
+    pub async fn close(&self) {
+        self.threads.close().await;
+    }
+}

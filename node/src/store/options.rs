@@ -1,0 +1,50 @@
+//! How a store is opened.
+
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+
+/// When a commit is on the disk itself, not just with the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Every commit is synced: an acknowledged write survives a power cut. For the database of
+    /// record.
+    #[default]
+    Full,
+    /// Synced at checkpoints: an acknowledged write survives the death of the process, but a
+    /// power cut may take the last ones. For copies that can be fetched again.
+    Normal,
+}
+
+/// How a store is opened. [`Options::new`] gives the defaults.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The SQLite file; made if it does not exist.
+    pub path: PathBuf,
+    /// Default [`Durability::Full`].
+    pub durability: Durability,
+    /// Threads that read. Default: one more than the cores, at most 4: a reader that waits for the
+    /// disk leaves its core to another.
+    pub readers: NonZeroUsize,
+    /// How long to wait for another process that holds the file locked. Default 5 s.
+    pub busy_timeout: Duration,
+    /// Jobs that may wait for the writer, and for the readers; whoever comes later waits outside
+    /// without a thread. Default 256.
+    pub queue: NonZeroUsize,
+    /// How often to look for rows that another process wrote. Default 1 s.
+    pub look_outside: Duration,
+}
+
+impl Options {
+    /// The defaults for the file at `path`.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Self {
+            path: path.into(),
+            durability: Durability::default(),
+            readers: NonZeroUsize::new((cores + 1).min(4)).unwrap_or(NonZeroUsize::MIN),
+            busy_timeout: Duration::from_secs(5),
+            queue: NonZeroUsize::new(256).unwrap_or(NonZeroUsize::MIN),
+            look_outside: Duration::from_secs(1),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The tables of a store, and how an older file gets them.
+
+mod columns;
+mod ddl;
+mod legacy;
+
+use std::collections::HashSet;
+
+use rusqlite::Connection;
+
+pub(super) use self::columns::{add_indicator, indicators, quoted};
+use super::{error::OpenReason, facts};
+
+/// The schema this program writes.
+const SCHEMA: i64 = 1;
+
+/// What a file is, as far as its tables tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Ours, up to date.
+    Current,
+    /// Empty, or with nothing but the legacy tables.
+    ToMigrate,
+}
+
+/// Looks at the tables of a file, without changing anything.
+pub(super) fn recognise(conn: &Connection) -> Result<Kind, OpenReason> {
+    let tables = tables(conn)?;
+    if tables.contains("store_state") {
+        let sql = "SELECT schema FROM store_state WHERE id = 1";
+        return match conn.query_row(sql, [], |row| row.get(0))? {
+            SCHEMA => Ok(Kind::Current),
+            found if found > SCHEMA => Err(OpenReason::Newer { found, known: SCHEMA }),
+            found => Err(OpenReason::Foreign(format!("its table store_state has schema {found}"))),
+        };
+    }
+    let ours = |name: &&String| !matches!(name.as_str(), "finance_data" | "subject_tags");
+    match tables.iter().filter(ours).min() {
+        Some(other) if !tables.contains("finance_data") => {
+            Err(OpenReason::Foreign(format!("it has a table {other} but no finance_data")))
+        }
+        _ => Ok(Kind::ToMigrate),
+    }
+}
+
+/// Gives an empty or legacy file the schema, in one transaction.
+pub(super) fn migrate(conn: &Connection) -> Result<(), OpenReason> {
+    conn.execute_batch("BEGIN EXCLUSIVE")?;
+    let migrated = prepare(conn).and_then(|()| complete(conn));
+    match migrated {
+        Ok(()) => Ok(conn.execute_batch("COMMIT")?),
+        Err(reason) => {
+            conn.execute_batch("ROLLBACK")?;
+            Err(reason)
+        }
+    }
+}
+
+/// Makes the tables that hold rows; what is there already stays as it is.
+pub(crate) fn prepare(conn: &Connection) -> Result<(), OpenReason> {
+    conn.execute_batch(ddl::LEGACY)?;
+    columns::require(conn, "finance_data", &columns::REQUIRED)?;
+    columns::require(conn, "subject_tags", &["subject_key", "id", "keyword"])
+}
+
+/// Adds all that follows from the rows: keys, subjects, triggers, accounts.
+pub(crate) fn complete(conn: &Connection) -> Result<(), OpenReason> {
+    let added = columns::add_missing(conn)?;
+    legacy::key_rows(conn)?;
+    conn.execute_batch(ddl::OURS)?;
+    conn.execute_batch(ddl::TRIGGERS)?;
+    facts::derive_all(conn, 1, &added)?;
+    conn.execute_batch(
+        "UPDATE store_state SET (records, subjects) =
+           (SELECT coalesce(sum(row_count), 0), count(*) FROM subjects);
+         UPDATE store_state SET revision = records > 0, membership_revision = records > 0;",
+    )?;
+    Ok(())
+}
+
+fn tables(conn: &Connection) -> Result<HashSet<String>, OpenReason> {
+    let sql = "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') \
+               AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
+    let mut select = conn.prepare(sql)?;
+    let names = select.query_map([], |row| row.get(0))?;
+    Ok(names.collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,63 @@
+//! What the handle and the threads both see.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use super::{Totals, Touched, WriteObserver};
+use crate::model::{Indicators, Revision};
+
+/// The published state of a store, as of the last commit.
+#[derive(Default)]
+pub(super) struct Shared {
+    revision: AtomicU64,
+    pub(super) indicators: ArcSwap<Indicators>,
+    pub(super) totals: ArcSwap<Totals>,
+    observers: Mutex<Vec<Arc<dyn WriteObserver>>>,
+    pub(super) closed: AtomicBool,
+}
+
+impl Shared {
+    pub(super) fn revision(&self) -> Revision {
+        self.revision.load(Ordering::Acquire)
+    }
+
+    /// Makes a commit known.
+    pub(super) fn publish(&self, revision: Revision, totals: Totals, indicators: Arc<Indicators>) {
+        self.indicators.store(indicators);
+        self.totals.store(Arc::new(totals));
+        self.revision.store(revision, Ordering::Release);
+    }
+
+    pub(super) fn observe(&self, observer: Arc<dyn WriteObserver>) {
+        self.observers.lock().push(observer);
+    }
+
+    pub(super) fn before_commit(&self, revision: Revision, touched: &Touched) {
+        self.tell(|observer| observer.before_commit(revision, touched));
+    }
+
+    pub(super) fn after_commit(&self, revision: Revision, touched: &Touched) {
+        self.tell(|observer| observer.after_commit(revision, touched));
+    }
+
+    pub(super) fn aborted(&self, revision: Revision, touched: &Touched) {
+        self.tell(|observer| observer.aborted(revision, touched));
+    }
+
+    fn tell(&self, event: impl Fn(&dyn WriteObserver)) {
+        let observers = self.observers.lock().clone();
+        for observer in observers {
+            if catch_unwind(AssertUnwindSafe(|| event(&*observer))).is_err() {
+                tracing::error!("an observer of writes panicked");
+            }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The store as its users see it, on real files.
+
+mod basics;
+
+use super::{Found, Need, Options, RowBatch, RowFacts, Rows, Store};
+use crate::model::{Epoch, Subject};
+
+/// A store in a directory of its own.
+struct Fixture {
+    dir: tempfile::TempDir,
+    store: Store,
+}
+
+impl Fixture {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(Options::new(dir.path().join("store.db"))).await.unwrap();
+        Self { dir, store }
+    }
+
+    /// Closes the store and opens it again.
+    async fn reopen(self) -> Self {
+        self.store.close().await;
+        let store = Store::open(Options::new(self.dir.path().join("store.db"))).await.unwrap();
+        Self { dir: self.dir, store }
+    }
+}
+
+/// A batch of rows with `operating_income` alone.
+fn incomes(rows: &[(&str, Epoch, Option<f64>)]) -> RowBatch {
+    let mut batch = RowBatch::default();
+    for (subject, at, value) in rows {
+        batch.add(subject, *at, &[("operating_income", *value)], RowFacts::default());
+    }
+    batch
+}
+
+/// All rows of a subject with all indicators.
+async fn all(store: &Store, subject: &str) -> Found {
+    let indicators = store.indicators();
+    let indicators = indicators.names().iter().filter_map(|name| indicators.id(name)).collect();
+    let rows = Rows::Between { from: Epoch::MIN, to: Epoch::MAX };
+    let need = Need { subject: Subject::from(subject), rows, indicators };
+    store.read(vec![need]).await.unwrap().1.remove(0)
+}

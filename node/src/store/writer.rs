@@ -1,0 +1,378 @@
+//! The writing thread: groups of writes, one commit each, observers told in order.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::{
+    Options, StoreError, Totals, Touched, Written, connect,
+    error::OpenReason,
+    outside,
+    schema::{self, Kind},
+    shared::Shared,
+    state::State,
+    threads::Message,
+};
+use crate::model::{Indicators, Revision};
+
+/// Most writes in one commit, and most rows among those that join the first.
+const GROUP: usize = 64;
+const GROUP_ROWS: usize = 1_024;
+
+/// What a write works with: the open transaction and the notes it leaves.
+pub(super) struct Writing<'c> {
+    pub(super) conn: &'c Connection,
+    /// The revision this write takes.
+    pub(super) revision: Revision,
+    /// What it changes.
+    pub(super) touched: Touched,
+    /// The indicators as this write leaves them.
+    pub(super) indicators: Arc<Indicators>,
+    /// How much there is as this write leaves it.
+    pub(super) totals: Totals,
+}
+
+/// A write whose types do not matter to the thread.
+pub(super) trait WriteJob: Send {
+    /// Does the work, once, within a transaction.
+    fn run(&mut self, writing: &mut Writing<'_>) -> Result<(), StoreError>;
+    /// Answers whoever waits.
+    fn answer(self: Box<Self>, outcome: Result<Revision, StoreError>);
+    /// How many rows it is about.
+    fn weight(&self) -> usize;
+}
+
+/// A write, its result once it has run, and who waits for it.
+pub(super) struct Job<F, T> {
+    weight: usize,
+    work: Option<F>,
+    value: Option<T>,
+    reply: oneshot::Sender<Result<Written<T>, StoreError>>,
+}
+
+impl<F, T> Job<F, T> {
+    pub(super) fn new(
+        weight: usize,
+        work: F,
+        reply: oneshot::Sender<Result<Written<T>, StoreError>>,
+    ) -> Self {
+        Self { weight, work: Some(work), value: None, reply }
+    }
+}
+
+impl<F, T> WriteJob for Job<F, T>
+where
+    F: FnOnce(&mut Writing<'_>) -> Result<T, StoreError> + Send,
+    T: Send,
+{
+    fn run(&mut self, writing: &mut Writing<'_>) -> Result<(), StoreError> {
+        let work = self.work.take().ok_or(StoreError::Panicked)?;
+        self.value = Some(work(writing)?);
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<Revision, StoreError>) {
+        let Self { value, reply, .. } = *self;
+        let value = value.ok_or(StoreError::Panicked);
+        // Nobody waits any more: the write stands all the same.
+        let _ = reply.send(outcome.and_then(|revision| Ok(Written { revision, value: value? })));
+    }
+
+    fn weight(&self) -> usize {
+        self.weight
+    }
+}
+
+/// A write that has run and waits for the commit.
+struct Done {
+    job: Box<dyn WriteJob>,
+    revision: Revision,
+    touched: Touched,
+}
+
+/// The one connection that writes.
+pub(super) struct Writer {
+    conn: Connection,
+    shared: Arc<Shared>,
+    look_outside: Duration,
+    /// The state of the file as of the last commit.
+    state: State,
+    indicators: Arc<Indicators>,
+    /// SQLite's number for the content as others left it; `None` before the first look.
+    others: Option<i64>,
+    /// A commit failed half-way: a probe has to succeed before anything is acknowledged.
+    fenced: bool,
+}
+
+impl Writer {
+    /// Opens the file and brings it up to date.
+    pub(super) fn open(options: &Options, shared: Arc<Shared>) -> Result<Self, OpenReason> {
+        let conn = connect::writer(options)?;
+        let kind = schema::recognise(&conn)?;
+        connect::use_log(&conn)?;
+        if kind == Kind::ToMigrate {
+            schema::migrate(&conn)?;
+        }
+        let state = State::load(&conn)?;
+        let indicators = Arc::new(schema::indicators(&conn, &Indicators::default())?);
+        let mut writer = Self {
+            others: None,
+            look_outside: options.look_outside,
+            fenced: false,
+            conn,
+            shared,
+            state,
+            indicators,
+        };
+        writer.publish();
+        writer.catch_up().map_err(|error| OpenReason::Damaged(error.to_string()))?;
+        Ok(writer)
+    }
+
+    /// Works until told to stop, then folds the log into the file.
+    pub(super) fn run(mut self, jobs: &Receiver<Message<Box<dyn WriteJob>>>) {
+        loop {
+            match jobs.recv_timeout(self.look_outside) {
+                Ok(Message::Job(job, place)) => {
+                    drop(place);
+                    let (group, stop) = gather(job, jobs);
+                    self.write(group);
+                    if stop {
+                        break;
+                    }
+                }
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => self.look(),
+            }
+        }
+        let fold = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+        if let Err(error) = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], fold) {
+            tracing::warn!(%error, "the write-ahead log could not be folded into the store");
+        }
+    }
+}
+
+/// Takes what else is waiting, as long as it is small, and whether the end is among it.
+fn gather(
+    first: Box<dyn WriteJob>,
+    jobs: &Receiver<Message<Box<dyn WriteJob>>>,
+) -> (Vec<Box<dyn WriteJob>>, bool) {
+    let mut rows = first.weight();
+    let mut group = vec![first];
+    while rows < GROUP_ROWS && group.len() < GROUP {
+        match jobs.try_recv() {
+            Ok(Message::Job(job, place)) => {
+                drop(place);
+                rows = rows.saturating_add(job.weight());
+                group.push(job);
+            }
+            Ok(Message::Stop) => return (group, true),
+            Err(_) => break,
+        }
+    }
+    (group, false)
+}
+
+impl Writer {
+    /// Runs a group of writes, commits them together, and answers each.
+    fn write(&mut self, group: Vec<Box<dyn WriteJob>>) {
+        let mut done = Vec::with_capacity(group.len());
+        let mut waiting = group.into_iter();
+        let outcome = self.ready().and_then(|()| self.begin()).and_then(|()| {
+            let end = self.run_jobs(&mut waiting, &mut done)?;
+            self.commit(&done, end)
+        });
+        if outcome.is_err() {
+            self.rollback();
+        }
+        for Done { job, revision, .. } in done {
+            job.answer(outcome.clone().map(|()| revision));
+        }
+        if let Err(error) = outcome {
+            waiting.for_each(|job| job.answer(Err(error.clone())));
+        }
+    }
+
+    /// Whether writes may be acknowledged, and the file is as this writer left it.
+    fn ready(&mut self) -> Result<(), StoreError> {
+        if self.fenced {
+            // A commit that failed in its sync may still lie in the log as if it had succeeded.
+            // One that succeeds writes over it; until then nothing can be promised.
+            self.conn.execute_batch(
+                "BEGIN IMMEDIATE; UPDATE store_state SET probes = probes + 1; COMMIT",
+            )?;
+            self.fenced = false;
+        }
+        self.catch_up()
+    }
+
+    /// Begins a transaction on the state this writer knows.
+    fn begin(&mut self) -> Result<(), StoreError> {
+        loop {
+            self.conn.execute_batch("BEGIN IMMEDIATE")?;
+            if State::load(&self.conn)?.revision == self.state.revision {
+                return Ok(());
+            }
+            // Another process got in between.
+            self.rollback();
+            self.catch_up()?;
+        }
+    }
+
+    /// Runs the jobs one after the other; one that fails is undone and answered at once.
+    ///
+    /// An error means that SQLite has given up the whole transaction.
+    fn run_jobs(
+        &self,
+        waiting: &mut std::vec::IntoIter<Box<dyn WriteJob>>,
+        done: &mut Vec<Done>,
+    ) -> Result<(State, Arc<Indicators>), StoreError> {
+        let (mut state, mut indicators) = (self.state, Arc::clone(&self.indicators));
+        let alone = waiting.len() == 1;
+        for mut job in waiting.by_ref() {
+            let mut writing = Writing {
+                conn: &self.conn,
+                revision: state.revision + 1,
+                touched: Touched::default(),
+                indicators: Arc::clone(&indicators),
+                totals: state.totals,
+            };
+            match self.run_job(&mut *job, &mut writing, alone) {
+                Ok(()) => {
+                    let Writing { revision, touched, indicators: new, totals, .. } = writing;
+                    state.advance(revision, totals, touched.membership);
+                    indicators = new;
+                    done.push(Done { job, revision, touched });
+                }
+                Err(error) => {
+                    job.answer(Err(error.clone()));
+                    if self.conn.is_autocommit() {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        Ok((state, indicators))
+    }
+
+    fn run_job(
+        &self,
+        job: &mut dyn WriteJob,
+        writing: &mut Writing<'_>,
+        alone: bool,
+    ) -> Result<(), StoreError> {
+        if !alone {
+            self.conn.execute_batch("SAVEPOINT job")?;
+        }
+        let ran = catch_unwind(AssertUnwindSafe(|| job.run(writing))).unwrap_or_else(|_| {
+            tracing::error!("a write to the store panicked");
+            Err(StoreError::Panicked)
+        });
+        if self.conn.is_autocommit() {
+            return ran.and(Err(StoreError::DiskFailed));
+        }
+        match (&ran, alone) {
+            (Ok(()), true) => {}
+            (Ok(()), false) => self.conn.execute_batch("RELEASE job")?,
+            (Err(_), true) => self.rollback(),
+            (Err(_), false) => self.conn.execute_batch("ROLLBACK TO job; RELEASE job")?,
+        }
+        ran
+    }
+
+    /// Commits what is done, and tells everybody, in order.
+    fn commit(
+        &mut self,
+        done: &[Done],
+        (state, indicators): (State, Arc<Indicators>),
+    ) -> Result<(), StoreError> {
+        if done.is_empty() {
+            self.rollback();
+            return Ok(());
+        }
+        state.save(&self.conn)?;
+        for Done { revision, touched, .. } in done {
+            self.shared.before_commit(*revision, touched);
+        }
+        let committed = self.conn.execute_batch("COMMIT").map_err(StoreError::from);
+        match &committed {
+            Ok(()) => {
+                (self.state, self.indicators) = (state, indicators);
+                self.publish();
+                for Done { revision, touched, .. } in done {
+                    self.shared.after_commit(*revision, touched);
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "a commit failed");
+                self.fenced = *error != StoreError::Busy;
+                self.rollback();
+                for Done { revision, touched, .. } in done {
+                    self.shared.aborted(*revision, touched);
+                }
+            }
+        }
+        committed
+    }
+
+    fn rollback(&self) {
+        if !self.conn.is_autocommit()
+            && let Err(error) = self.conn.execute_batch("ROLLBACK")
+        {
+            tracing::error!(%error, "a transaction could not be rolled back");
+        }
+    }
+
+    fn publish(&self) {
+        let State { revision, totals, .. } = self.state;
+        self.shared.publish(revision, totals, Arc::clone(&self.indicators));
+    }
+
+    fn look(&mut self) {
+        if let Err(error) = self.catch_up() {
+            self.rollback();
+            tracing::warn!(%error, "cannot look for rows that others wrote");
+        }
+    }
+
+    /// Takes in what other processes wrote to the file.
+    fn catch_up(&mut self) -> Result<(), StoreError> {
+        let others = outside::data_version(&self.conn)?;
+        if self.others == Some(others) {
+            return Ok(());
+        }
+        let known = self.state.revision;
+        let noted = outside::noted(&self.conn)?;
+        if noted {
+            self.conn.execute_batch("BEGIN IMMEDIATE")?;
+        }
+        let mut state = State::load(&self.conn)?;
+        let mut touched = outside::written_since(&self.conn, known)?;
+        touched.membership = state.membership_revision > known;
+        if noted {
+            outside::take_in(&self.conn, &mut state, &mut touched)?;
+            state.save(&self.conn)?;
+        }
+        let indicators = Arc::new(schema::indicators(&self.conn, &self.indicators)?);
+        if state.revision > known {
+            self.shared.before_commit(state.revision, &touched);
+        }
+        if noted && let Err(error) = self.conn.execute_batch("COMMIT") {
+            self.rollback();
+            self.shared.aborted(state.revision, &touched);
+            return Err(error.into());
+        }
+        (self.state, self.indicators, self.others) = (state, indicators, Some(others));
+        self.publish();
+        if state.revision > known {
+            self.shared.after_commit(state.revision, &touched);
+        }
+        Ok(())
+    }
+}
