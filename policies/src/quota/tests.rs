@@ -1,5 +1,6 @@
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
@@ -50,6 +51,15 @@ fn the_burst_passes_at_once_from_rest_and_then_the_rate() {
 }
 
 #[test]
+fn no_rate_is_exceeded_where_the_nanosecond_is_coarse() {
+    let (rate, burst) = (600_000, 700_000);
+    let (bucket, now) = (Bucket::new(quota(rate, burst)), start());
+    assert_eq!(admitted(&bucket, burst + 1, now), burst);
+    let later = admitted(&bucket, burst, now + SECOND);
+    assert!(later <= rate && later >= rate - rate / 1_000, "{later}");
+}
+
+#[test]
 fn a_refusal_tells_the_time_to_the_next_token() {
     let (bucket, now) = (Bucket::new(quota(4, 2)), start());
     assert_eq!(admitted(&bucket, 2, now), 2);
@@ -63,8 +73,10 @@ fn a_refusal_tells_the_time_to_the_next_token() {
 #[test]
 fn a_clock_that_steps_back_neither_mints_tokens_nor_freezes_the_bucket() {
     let (bucket, now) = (Bucket::new(quota(10, 5)), start());
+    assert_eq!(admitted(&bucket, 9, now), 5);
     assert_eq!(admitted(&bucket, 9, now + SECOND * 60), 5);
     assert_eq!(admitted(&bucket, 9, now), 0, "the past has no tokens");
+    assert_eq!(bucket.take(now), Verdict::Refuse(SECOND / 10), "counted from the latest time");
     assert_eq!(admitted(&bucket, 9, now + SECOND * 61), 5);
 }
 
@@ -162,6 +174,34 @@ fn the_number_of_keys_stays_bounded_while_threads_add_and_sweep() {
     let fresh: HashSet<_> =
         (0..50).filter(|key| buckets.take(key, now) == Verdict::Admit).collect();
     assert_eq!((fresh.len(), buckets.len()), (50, 50));
+}
+
+/// A key that, while it is cloned for the map, lets another caller in with the same key: the race
+/// of two callers at a new key, without a race.
+#[derive(PartialEq, Eq, Hash)]
+struct Overtaken;
+
+static BUCKETS: OnceLock<(KeyedBuckets<Overtaken>, Instant)> = OnceLock::new();
+static CLONES: AtomicU32 = AtomicU32::new(0);
+
+impl Clone for Overtaken {
+    fn clone(&self) -> Self {
+        let (buckets, now) = BUCKETS.get().unwrap();
+        if CLONES.fetch_add(1, Ordering::Relaxed) == 0 {
+            assert_eq!(buckets.take(&Self, *now), Verdict::Admit);
+        }
+        Self
+    }
+}
+
+#[test]
+fn callers_that_meet_at_a_new_key_take_one_place_for_it() {
+    let (buckets, now) =
+        BUCKETS.get_or_init(|| (KeyedBuckets::new(quota(1, 2), room(10)), start()));
+    assert_eq!(buckets.take(&Overtaken, *now), Verdict::Admit);
+    assert_eq!(CLONES.load(Ordering::Relaxed), 2, "both found the key unknown");
+    assert_eq!(buckets.len(), 1);
+    assert_eq!(buckets.take(&Overtaken, *now), Verdict::Refuse(SECOND), "of one bucket");
 }
 
 proptest! {

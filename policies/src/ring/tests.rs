@@ -128,8 +128,8 @@ fn bounded_load_passes_a_full_owner_by_and_returns_when_there_is_room() {
     let bound = LoadBound::percent(125).unwrap();
     let order: Vec<_> = ring.successors(b"hot").collect();
     assert_eq!(ring.owner_bounded(b"hot", bound, |_| 0), Some(order[0]));
-    let busy = |node| if node == order[0] { 4 } else { 1 };
     // Capacity is ⌈1.25 × (6 + 1) / 3⌉ = 3.
+    let busy = |node| if node == order[0] { 3 } else { u32::from(node == order[1]) + 1 };
     assert_eq!(ring.owner_bounded(b"hot", bound, busy), Some(order[1]));
     let level = |node| if node == order[0] { 2 } else { 1 };
     assert_eq!(ring.owner_bounded(b"hot", bound, level), Some(order[0]));
