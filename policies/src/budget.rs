@@ -14,7 +14,7 @@
 //!
 //! # Cost
 //!
-//! 100 bytes; each call is O(1), an addition or two (a slice is cleared once a second). Methods
+//! 120 bytes; each call is O(1), an addition or two (a slice is cleared once a second). Methods
 //! take `&mut self`: keep one budget for each worker thread, or one for all behind a short lock.
 
 use std::time::{Duration, Instant};

@@ -24,7 +24,7 @@
 //!
 //! # Cost
 //!
-//! Some 450 bytes. Each call is O(1): the window is a ring of 40 slices with running totals, and
+//! 464 bytes. Each call is O(1): the window is a ring of 40 slices with running totals, and
 //! a slice is cleared once for each fortieth of the window that passes. Methods take `&mut self`:
 //! callers on several threads put the breaker behind a lock and hold it for a call only.
 //!

@@ -13,8 +13,8 @@
 //! # Cost
 //!
 //! A decision is a few atomic operations on one word, without a lock; keyed, one lookup in a
-//! sharded hash map more. All methods take `&self`, from any thread. A bucket is about 80 bytes; a
-//! keyed one, 8 bytes and its key.
+//! sharded hash map more. All methods take `&self`, from any thread. A bucket is 72 bytes; a
+//! keyed one, 8 bytes and its key in a hash map.
 
 mod keyed;
 mod timeline;

@@ -16,7 +16,7 @@ pub enum InvalidLoadBound {
 
 impl LoadBound {
     /// A bound of `percent` of the fair share. The closer to 100, the evener the load and the
-    /// more keys leave their owner; 125 is the value the paper's authors deployed with.
+    /// more keys leave their owner.
     ///
     /// # Errors
     ///
