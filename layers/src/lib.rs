@@ -3,21 +3,26 @@
 //! Every layer enacts a decision that is taken elsewhere (in `kamaitachi-policies`, or in a function that is
 //! passed in) and passes on whatever it is not about. A request met by all of them goes this way:
 //!
-//! [`request_id`] → [`forward`] → [`route`] → `rate_limit` → [`rewrite`] → `key` → `retry` →
-//! `select` → `circuit_breaker` → your upstream client.
+//! [`request_id`] → [`forward`] → [`route`] → [`rate_limit`] → [`rewrite`] → [`key`] → [`retry`] →
+//! [`select`] → [`circuit_breaker`] → your upstream client.
 //!
 //! What they share: errors are [`BoxError`](tower::BoxError)s that hold either a [`Rejection`](rejection::Rejection)
 //! of ours or the inner service's own error, untouched; bodies are anything that implements
-//! [`http_body::Body`], and behind `key` a [`Body`](body::Body), which is streaming or buffered. Nothing here
+//! [`http_body::Body`], and behind [`key`] a [`Body`](body::Body), which is streaming or buffered. Nothing here
 //! spawns a task, boxes a future or asks for `Send`.
 pub mod body;
+pub mod circuit_breaker;
 pub mod client;
 pub mod forward;
 pub mod head;
+pub mod key;
+pub mod rate_limit;
 pub mod rejection;
 pub mod request_id;
+pub mod retry;
 pub mod rewrite;
 pub mod route;
+pub mod select;
 
 #[cfg(test)]
 mod testing;
