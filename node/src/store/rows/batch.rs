@@ -54,6 +54,23 @@ pub struct RowFacts {
     pub listing_date: Option<Arc<str>>,
 }
 
+impl RowFacts {
+    /// The text at a place of `rows::check::TEXTS`.
+    pub(super) fn text_mut(&mut self, place: usize) -> &mut Option<Arc<str>> {
+        match place {
+            0 => &mut self.name,
+            1 => &mut self.end_date,
+            2 => &mut self.year,
+            3 => &mut self.period,
+            4 => &mut self.declare_date,
+            5 => &mut self.category,
+            6 => &mut self.topic,
+            7 => &mut self.status,
+            _ => &mut self.listing_date,
+        }
+    }
+}
+
 impl RowBatch {
     /// How many rows there are, repeats included.
     #[must_use]
