@@ -2,3 +2,14 @@
 //! limits and strict framing, drain, logs.
 
 pub mod config;
+pub mod exit;
+pub mod framing;
+pub mod limits;
+pub mod logs;
+mod refusal;
+pub mod server;
+pub mod shutdown;
+mod supervise;
+
+pub use refusal::envelope;
+pub use supervise::{BackOff, spawn_supervised, spawn_supervised_local, supervise};
