@@ -6,4 +6,5 @@
 pub mod api;
 pub mod model;
 pub mod query;
+pub mod sample;
 pub mod store;

@@ -18,7 +18,7 @@ mod outside;
 mod read;
 mod reader;
 pub mod rows;
-mod schema;
+pub(crate) mod schema;
 mod shared;
 mod state;
 mod tags;
