@@ -13,6 +13,7 @@ pub(super) const MAX_FIELDS: usize = 32;
 #[derive(Clone, Debug)]
 pub(super) struct Fields {
     paths: Box<[Vec<String>]>,
+    all: Set,
 }
 
 /// A set of [`Fields`], by their index.
@@ -28,7 +29,10 @@ impl Fields {
         }
         match paths.iter().find(|path| path.is_empty() || path.iter().any(String::is_empty)) {
             Some(bad) => Err(InvalidKeySource::Name(format!("body:{}", bad.join(".")))),
-            None => Ok(Self { paths }),
+            None => {
+                let all = (0..paths.len()).fold(0, |all, field| all | 1 << field);
+                Ok(Self { paths, all })
+            }
         }
     }
 
@@ -38,11 +42,10 @@ impl Fields {
 
     /// The most wanted field that is there with a key in it, and that key: a slice of `body` unless it was escaped.
     pub(super) fn find(&self, body: &Bytes) -> Option<(usize, RoutingKey)> {
-        let all = Set::MAX.checked_shr((MAX_FIELDS - self.paths.len()) as u32).unwrap_or(0);
         let mut search = Search { paths: &self.paths, settled: 0, best: None };
         let mut json = serde_json::Deserializer::from_slice(body);
         // An error is a mistake in the body or the early end of the search: either way what was found counts.
-        let _ = search.value(0, all, 0).deserialize(&mut json);
+        let _ = search.value(0, self.all, 0).deserialize(&mut json);
         search.best.map(|(field, found)| {
             let key = match found {
                 Found::InBody(key) => body.slice_ref(key),
