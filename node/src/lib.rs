@@ -4,6 +4,7 @@
 //! (what is missing) → `query` (merge, render) → `api` (envelope).
 
 pub mod api;
+pub mod cache;
 pub mod model;
 pub mod query;
 pub mod sample;

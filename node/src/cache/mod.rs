@@ -1,0 +1,3 @@
+//! What the node remembers: a byte-bounded LRU of what it knows of each subject.
+
+pub mod lru;
