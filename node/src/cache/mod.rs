@@ -1,3 +1,20 @@
-//! What the node remembers: a byte-bounded LRU of what it knows of each subject.
+//! What the node remembers: a byte-bounded LRU of what it knows of each subject, kept true while
+//! the store is written.
 
+mod counters;
+mod flights;
+mod knowledge;
+mod load;
 pub mod lru;
+mod members;
+pub mod stock_data_map;
+mod writes;
+
+pub use knowledge::CacheLimits;
+pub(crate) use {
+    flights::{Entry, Ticket},
+    knowledge::Knowledge,
+    load::Load,
+    members::{FilledMembers, MemberKey, MemberTicket, Members, OwnedKey},
+    writes::Mark,
+};
