@@ -2,12 +2,18 @@
 
 mod answer;
 mod ask;
+mod engine;
+mod plan;
+mod render;
 mod source;
 mod subjects;
 
-pub use answer::{Answer, CacheStatus, QueryError};
+pub use answer::{Answer, CacheStatus, QueryError, Stats};
 pub use ask::{
     IndicatorList, Order, Page, PeriodQuery, Scope, Selection, SnapshotQuery, SortField,
 };
-pub use source::{Source, SourceError};
+pub use engine::Engine;
+pub use source::Source;
 pub use subjects::SubjectList;
+#[cfg(test)]
+pub(crate) mod testing;

@@ -4,11 +4,8 @@ use std::sync::Arc;
 
 use crate::{
     model::{Indicators, Revision, Subject},
-    store::{Found, Need},
+    store::{Found, Need, Store, StoreError},
 };
-
-/// Why a store could not answer, for the log; a client is told only that it failed.
-pub type SourceError = Arc<dyn std::error::Error + Send + Sync>;
 
 /// Where rows and memberships come from when the cache does not know them.
 ///
@@ -22,7 +19,7 @@ pub trait Source: Send + Sync + 'static {
     fn read(
         &self,
         needs: Vec<Need>,
-    ) -> impl Future<Output = Result<(Revision, Vec<Found>), SourceError>> + Send;
+    ) -> impl Future<Output = Result<(Revision, Vec<Found>), StoreError>> + Send;
 
     /// The members of a topic, in any order; none for an unknown topic.
     ///
@@ -31,22 +28,50 @@ pub trait Source: Send + Sync + 'static {
     fn topic_members(
         &self,
         topic: &str,
-    ) -> impl Future<Output = Result<(Revision, Vec<Subject>), SourceError>> + Send;
+    ) -> impl Future<Output = Result<(Revision, Vec<Subject>), StoreError>> + Send;
 
-    /// The members of a topic that have tags under `id`, each with the keyword of one tag, in any
-    /// order; a subject with several tags comes several times.
+    /// The members of `topic` that are tagged under `id` with a keyword that contains `keyword`
+    /// in any case, in any order, each once.
     ///
     /// # Errors
     /// When the store can't be read.
     fn tagged(
         &self,
-        id: &str,
         topic: &str,
-    ) -> impl Future<Output = Result<(Revision, Vec<(Subject, Arc<str>)>), SourceError>> + Send;
+        id: &str,
+        keyword: &str,
+    ) -> impl Future<Output = Result<(Revision, Vec<Subject>), StoreError>> + Send;
 
     /// The newest committed revision.
     fn revision(&self) -> Revision;
 
     /// The indicators known now.
     fn indicators(&self) -> Arc<Indicators>;
+}
+
+impl Source for Store {
+    async fn read(&self, needs: Vec<Need>) -> Result<(Revision, Vec<Found>), StoreError> {
+        self.read(needs).await
+    }
+
+    async fn topic_members(&self, topic: &str) -> Result<(Revision, Vec<Subject>), StoreError> {
+        self.topic_members(topic).await
+    }
+
+    async fn tagged(
+        &self,
+        topic: &str,
+        id: &str,
+        keyword: &str,
+    ) -> Result<(Revision, Vec<Subject>), StoreError> {
+        self.tagged(topic, id, keyword, None).await
+    }
+
+    fn revision(&self) -> Revision {
+        self.revision()
+    }
+
+    fn indicators(&self) -> Arc<Indicators> {
+        self.indicators()
+    }
 }

@@ -65,6 +65,7 @@ impl SubjectList {
     }
 
     /// The names, in the order in which they were added.
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
         (0..self.ends.len()).map(|i| self.get(i))
     }

@@ -96,7 +96,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Lru<K, V> {
         let hash = self.hasher.hash_one(key);
         let mut leaving = Leaving::new();
         let found = self.shard(hash).lock().get(hash, key, now, &mut leaving);
-        self.dismiss(leaving);
+        self.dismiss(&leaving);
         found
     }
 
@@ -119,7 +119,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Lru<K, V> {
         let (stored, replaced) =
             self.shard(hash).lock().insert(hash, key, value, weight, expires, &mut leaving);
         drop(replaced);
-        self.dismiss(leaving);
+        self.dismiss(&leaving);
         stored
     }
 
@@ -146,11 +146,12 @@ impl<K: Hash + Eq + Clone, V: Clone> Lru<K, V> {
         for shard in &self.shards {
             let mut leaving = Leaving::new();
             shard.lock().purge(now, &mut leaving);
-            self.dismiss(leaving);
+            self.dismiss(&leaving);
         }
     }
 
     /// All live entries with the time they expire, least recently used first within each shard.
+    #[must_use]
     pub fn entries(&self, now: Instant) -> Vec<(K, V, Instant)> {
         let mut all = Vec::new();
         for shard in &self.shards {
@@ -193,9 +194,9 @@ impl<K: Hash + Eq + Clone, V: Clone> Lru<K, V> {
         &self.shards[place]
     }
 
-    fn dismiss(&self, leaving: Leaving<K, V>) {
+    fn dismiss(&self, leaving: &Leaving<K, V>) {
         if let Some(on_evict) = &self.on_evict {
-            for (key, value, cause) in &leaving {
+            for (key, value, cause) in leaving {
                 on_evict(key, value, *cause);
             }
         }

@@ -1,0 +1,210 @@
+//! Answers queries from what is known, and reads the rest.
+
+mod learn;
+mod read;
+mod recall;
+mod scope;
+#[cfg(test)]
+mod tests;
+
+use std::{fmt, sync::Arc};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::{
+    Answer, Page, PeriodQuery, QueryError, Scope, SnapshotQuery, SortField, Source, Stats,
+    answer::CacheStatus,
+    plan::{Ask, Span},
+    render::{self, Labels},
+};
+use crate::{
+    cache::{CacheLimits, Knowledge, stock_data_map::Known},
+    model::{Epoch, Revision},
+    store::WriteObserver,
+};
+
+/// Answers queries over a [`Source`], remembering what it learns.
+///
+/// Cheap to clone; all clones share one cache. Any number of threads and runtimes may use it.
+///
+/// An answer is never older than what any client could have seen when its query began, and all of
+/// it is of one revision: where a write comes between the parts of an answer, they are gathered
+/// anew.
+pub struct Engine<S> {
+    inner: Arc<Inner<S>>,
+}
+
+pub(super) struct Inner<S> {
+    source: S,
+    knowledge: Arc<Knowledge>,
+    labels: ArcSwap<Labels>,
+}
+
+/// All there is to know for an answer, gathered.
+struct Gathered {
+    maps: Vec<Known>,
+    status: CacheStatus,
+    revision: Revision,
+}
+
+impl<S: Source> Engine<S> {
+    /// An engine that knows nothing yet.
+    ///
+    /// The [observer](Self::observer) must hear of every write from before the first query on.
+    #[must_use]
+    pub fn new(source: S, limits: CacheLimits) -> Self {
+        let knowledge = Arc::new(Knowledge::new(limits, source.revision()));
+        let labels = ArcSwap::from_pointee(Labels::new(&source.indicators()));
+        Self { inner: Arc::new(Inner { source, knowledge, labels }) }
+    }
+
+    /// What must be told of writes for the cache to stay true. It holds no [`Source`].
+    #[must_use]
+    pub fn observer(&self) -> Arc<dyn WriteObserver> {
+        Arc::clone(&self.inner.knowledge) as Arc<dyn WriteObserver>
+    }
+
+    /// The newest row of each subject.
+    ///
+    /// May be dropped at any time: a read that others share goes on.
+    ///
+    /// # Errors
+    /// [`QueryError`] when something is missing and the store can't be read.
+    pub async fn snapshot(&self, query: &SnapshotQuery) -> Result<Answer, QueryError> {
+        let also = match query.page.field {
+            SortField::Indicator(id) => Some(id),
+            _ => None,
+        };
+        let span = Span::Newest { at: query.at.unwrap_or(Epoch::MAX) };
+        let ask = Ask::new(&query.indicators, also, span);
+        let write = |maps: &[Known], labels: &Labels| render::snapshot(maps, query, labels);
+        self.answer(&query.scope, &ask, write).await
+    }
+
+    /// All rows in a range of time, by subject.
+    ///
+    /// May be dropped at any time: a read that others share goes on.
+    ///
+    /// # Errors
+    /// [`QueryError`] when something is missing and the store can't be read.
+    pub async fn period(&self, query: &PeriodQuery) -> Result<Answer, QueryError> {
+        let ask = Ask::new(&query.indicators, None, query.span());
+        let write = |maps: &[Known], labels: &Labels| render::period(maps, query, labels);
+        self.answer(&query.scope, &ask, write).await
+    }
+
+    /// All rows in a range of time, by the end of their period, each date sorted and paged on its
+    /// own.
+    ///
+    /// May be dropped at any time: a read that others share goes on.
+    ///
+    /// # Errors
+    /// [`QueryError`] when something is missing and the store can't be read.
+    pub async fn period_by_date(
+        &self,
+        query: &PeriodQuery,
+        page: &Page,
+    ) -> Result<Answer, QueryError> {
+        let also = match page.field {
+            SortField::Indicator(id) => Some(id),
+            _ => None,
+        };
+        let ask = Ask::new(&query.indicators, also, query.span());
+        let write = |maps: &[Known], labels: &Labels| render::by_date(maps, query, page, labels);
+        self.answer(&query.scope, &ask, write).await
+    }
+
+    /// How the cache does.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let (held, counts) = (self.inner.knowledge.stats(), self.inner.knowledge.counters.sum());
+        let requests = counts.hits + counts.misses;
+        #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 52 bits")]
+        let hit_rate =
+            if requests == 0 { 0.0 } else { counts.hits as f64 * 100.0 / requests as f64 };
+        Stats {
+            entries: held.entries as u64,
+            bytes: held.bytes as u64,
+            max_bytes: self.inner.knowledge.limits().max_bytes as u64,
+            hits: counts.hits,
+            misses: counts.misses,
+            hit_rate,
+            partial_hits: counts.partial_hits,
+            evictions: held.evictions,
+            expired: held.expired,
+            rejected_stale: counts.rejected_stale,
+            subject_hits: counts.subject_hits,
+            subject_misses: counts.subject_misses,
+        }
+    }
+
+    /// Zeroes the counters; with `clear` also forgets everything.
+    pub fn reset(&self, clear: bool) {
+        if clear {
+            self.inner.knowledge.clear();
+        }
+        self.inner.knowledge.reset_counters();
+    }
+
+    /// Drops what has expired though nobody asked for it. Worth doing every few minutes.
+    pub fn purge_expired(&self) {
+        self.inner.knowledge.purge(Instant::now().into_std());
+    }
+
+    async fn answer(
+        &self,
+        scope: &Scope,
+        ask: &Ask,
+        write: impl Fn(&[Known], &Labels) -> Vec<u8>,
+    ) -> Result<Answer, QueryError> {
+        let now = Instant::now().into_std();
+        if let Some((maps, revision)) = self.inner.recall(scope, ask, now) {
+            let body = self.inner.write(&maps, ask, &write);
+            return Ok(Answer { body, cache: CacheStatus::Hit, revision });
+        }
+        // Boxed, so that a cached answer's future stays small.
+        let Gathered { maps, status, revision } =
+            Box::pin(Arc::clone(&self.inner).learn(scope, ask, now)).await?;
+        let body = self.inner.write(&maps, ask, &write);
+        Ok(Answer { body, cache: status, revision })
+    }
+}
+
+impl<S: Source> Inner<S> {
+    fn write(
+        &self,
+        maps: &[Known],
+        ask: &Ask,
+        write: impl Fn(&[Known], &Labels) -> Vec<u8>,
+    ) -> Bytes {
+        let labels = self.labels.load();
+        if ask.indicators.iter().all(|id| labels.knows(*id)) {
+            return write(maps, &labels).into();
+        }
+        let newer = Arc::new(Labels::new(&self.source.indicators()));
+        self.labels.store(Arc::clone(&newer));
+        write(maps, &newer).into()
+    }
+}
+
+impl PeriodQuery {
+    fn span(&self) -> Span {
+        Span::Range { from: self.from, to: self.to }
+    }
+}
+
+impl<S> Clone for Engine<S> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<S> fmt::Debug for Engine<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("held", &self.inner.knowledge.stats())
+            .finish_non_exhaustive()
+    }
+}
