@@ -145,3 +145,12 @@ pub(super) fn write_to_newest(
     .execute(params![subject, name, status, listing_date, category, facts.topic])?;
     Ok(())
 }
+
+/// A query for how many subjects have other facts than their rows tell.
+pub(super) fn differing() -> String {
+    let derived = DERIVED.replace("KEYS", "true").replace("n, ?1 FROM", "n FROM");
+    format!(
+        "SELECT count(*) FROM (SELECT subject_key, name, status, listing_date, category, topic, \
+         row_count FROM subjects WHERE row_count > 0 EXCEPT {derived})"
+    )
+}

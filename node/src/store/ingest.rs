@@ -54,12 +54,12 @@ fn columns(
     batch: &RowBatch,
     create: bool,
 ) -> Result<Vec<Arc<str>>, StoreError> {
-    for (name, line) in batch.indicators.names().iter().zip(&batch.first_lines) {
-        if create {
+    if create {
+        for (name, line) in batch.indicators.names().iter().zip(&batch.first_lines) {
             add_indicator(writing.conn, &mut writing.indicators, name, *line)?;
-        } else if writing.indicators.id(name).is_none() {
-            return Err(StoreError::UnknownIndicator { name: Arc::clone(name), line: *line });
         }
+    } else if let Some((name, line)) = batch.first_unknown(&writing.indicators) {
+        return Err(StoreError::UnknownIndicator { name, line });
     }
     Ok(batch.indicators.names().to_vec())
 }

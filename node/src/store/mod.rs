@@ -2,12 +2,14 @@
 //!
 //! Async code never touches SQLite: it sends a job to a thread and awaits the answer.
 
+mod check;
 mod connect;
 mod data;
 pub mod dates;
 mod error;
 mod facts;
 mod handle;
+mod import;
 mod ingest;
 mod intern;
 mod members;
@@ -27,9 +29,11 @@ mod upsert;
 mod writer;
 
 pub use self::{
+    check::{CheckReport, Finding, Severity, check},
     data::{DataInfo, DataPage, DataSave, DataSearch, DataTable, Points, SaveMode},
     error::{OpenError, OpenReason, StoreError},
     handle::{Store, Written},
+    import::{ImportError, ImportSummary, import},
     needs::{Changes, Found, FoundRow, Need, Rows, Totals},
     observe::{Touched, WriteObserver},
     options::{Durability, Options},

@@ -99,6 +99,14 @@ impl RowBatch {
         Some(self.indicators.add(name))
     }
 
+    /// The first indicator that is not among `known`, and the line that named it.
+    pub(crate) fn first_unknown(&self, known: &Indicators) -> Option<(Arc<str>, u64)> {
+        let mut named = self.indicators.names().iter().zip(&self.first_lines);
+        named
+            .find(|(name, _)| known.id(name).is_none())
+            .map(|(name, line)| (Arc::clone(name), *line))
+    }
+
     /// Adds a row whose indicators were numbered by [`indicator`](Self::indicator).
     ///
     /// # Panics

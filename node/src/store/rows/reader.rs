@@ -44,7 +44,7 @@ pub struct RowReader<R> {
 #[derive(Debug)]
 enum Kind<R> {
     Ndjson(NdjsonRows<R>),
-    Csv(CsvRows<R>),
+    Csv(Box<CsvRows<R>>),
 }
 
 impl<R: BufRead> RowReader<R> {
@@ -52,7 +52,7 @@ impl<R: BufRead> RowReader<R> {
     pub fn new(format: Format, text: R) -> Self {
         let rows = match format {
             Format::Ndjson => Kind::Ndjson(NdjsonRows::new(text)),
-            Format::Csv => Kind::Csv(CsvRows::new(text)),
+            Format::Csv => Kind::Csv(Box::new(CsvRows::new(text))),
         };
         Self { rows }
     }

@@ -18,12 +18,21 @@ impl Fixture {
         Self { dir, store }
     }
 
+    fn path(&self) -> std::path::PathBuf {
+        self.dir.path().join("store.db")
+    }
+
     /// Closes the store and opens it again.
     async fn reopen(self) -> Self {
         self.store.close().await;
         let store = Store::open(Options::new(self.dir.path().join("store.db"))).await.unwrap();
         Self { dir: self.dir, store }
     }
+}
+
+/// The facts of a row that names its subject.
+fn named(name: &str) -> RowFacts {
+    RowFacts { name: Some(name.into()), ..RowFacts::default() }
 }
 
 /// A batch of rows with `operating_income` alone.
