@@ -81,10 +81,10 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn child(&self, node: &'a Node, segment: Segment) -> Reader<'a> {
+    fn child(&self, node: &'a Node, segment: Segment) -> Self {
         let mut path = self.path.clone();
         path.push(segment);
-        Reader { node, path, unknown: self.unknown }
+        Self { node, path, unknown: self.unknown }
     }
 
     fn wrong<T>(&self, expected: impl Display) -> Result<T, Fault> {
@@ -102,7 +102,7 @@ impl<'a> Reader<'a> {
 
     fn int<T>(&self, low: T, high: T) -> Result<T, Fault>
     where
-        T: TryFrom<i128> + Display,
+        T: TryFrom<i128> + Display + Copy,
     {
         let number = match &self.node.value {
             Value::Int(n) => Some(*n),

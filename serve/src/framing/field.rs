@@ -1,0 +1,102 @@
+//! One header or trailer field, and the few whose values frame a message.
+
+use super::{Violation, classes};
+
+/// The fields that frame or route a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Name {
+    Host,
+    ContentLength,
+    TransferEncoding,
+    /// Spelt with underscores for hyphens, which some servers take for the real one.
+    Lookalike,
+    Other,
+}
+
+/// Splits a line (without its end) into name and value.
+pub(super) fn split(line: &[u8]) -> Result<(Name, &[u8]), Violation> {
+    let end = line.iter().position(|b| !classes::is_token(*b)).unwrap_or(line.len());
+    match (end, line.get(end)) {
+        (1.., Some(b':')) => Ok((name(&line[..end]), classes::trim(&line[end + 1..]))),
+        (0, Some(b' ' | b'\t')) => Err(Violation::Folding),
+        (1.., Some(b' ' | b'\t')) => Err(Violation::SpaceBeforeColon),
+        _ => Err(Violation::FieldName),
+    }
+}
+
+/// Looks closely only at names whose length can matter.
+fn name(name: &[u8]) -> Name {
+    match name.len() {
+        4 if name.eq_ignore_ascii_case(b"host") => Name::Host,
+        14 if name.eq_ignore_ascii_case(b"content-length") => Name::ContentLength,
+        14 if name.eq_ignore_ascii_case(b"content_length") => Name::Lookalike,
+        17 if name.eq_ignore_ascii_case(b"transfer-encoding") => Name::TransferEncoding,
+        17 if name.eq_ignore_ascii_case(b"transfer_encoding") => Name::Lookalike,
+        _ => Name::Other,
+    }
+}
+
+/// A decimal number of at most 19 digits, which always fits.
+pub(super) fn content_length(value: &[u8]) -> Result<u64, Violation> {
+    if value.is_empty() || value.len() > 19 {
+        return Err(Violation::ContentLength);
+    }
+    value.iter().try_fold(0u64, |n, b| match b {
+        b'0'..=b'9' => Ok(n * 10 + u64::from(b - b'0')),
+        _ => Err(Violation::ContentLength),
+    })
+}
+
+/// Whether `value` is a host with an optional port: a name, an IPv4 address or a bracketed IPv6
+/// address. Empty is allowed, as RFC 9110 has it for targets without an authority.
+pub(super) fn is_host(value: &[u8]) -> bool {
+    if !value.iter().all(|b| classes::is_host(*b)) {
+        return false;
+    }
+    let after_host = if value.first() == Some(&b'[') {
+        let Some(end) = value.iter().position(|b| *b == b']') else { return false };
+        let inner = &value[1..end];
+        if inner.is_empty() || !inner.iter().all(|b| b.is_ascii_hexdigit() || b":.".contains(b)) {
+            return false;
+        }
+        &value[end + 1..]
+    } else {
+        let end = value.iter().position(|b| *b == b':').unwrap_or(value.len());
+        if value[..end].iter().any(|b| b"[]".contains(b)) {
+            return false;
+        }
+        &value[end..]
+    };
+    match after_host {
+        [] => true,
+        [b':', port @ ..] => port.len() <= 5 && port.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_told_from_what_only_looks_like_one() {
+        for good in ["", "a", "a.b-c_d", "127.0.0.1:80", "a:", "[::1]", "[::1]:8080", "%41.b"] {
+            assert!(is_host(good.as_bytes()), "{good}");
+        }
+        for bad in [
+            "a b", "a,b", "a/b", "a@b", "a:b", "a:80:80", "a:999999", "[::1", "::1", "[]", "[x]",
+            "[::1]x", "a]", "a?b", "a#b", "a\\b", "a\u{e9}",
+        ] {
+            assert!(!is_host(bad.as_bytes()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn content_lengths_are_plain_numbers_that_fit() {
+        assert_eq!(content_length(b"0"), Ok(0));
+        assert_eq!(content_length(b"9999999999999999999"), Ok(9_999_999_999_999_999_999));
+        for bad in ["", "+1", "-1", "1 1", "1,1", "0x1", "1.0", "18446744073709551616", "\u{661}"] {
+            assert_eq!(content_length(bad.as_bytes()), Err(Violation::ContentLength), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The head of a request, line by line.
+
+use memchr::memchr;
+
+use super::{FramingLimits, Violation, classes, field};
+
+/// Room in a request line for a method, two blanks and a version.
+const LINE_BESIDE_TARGET: usize = 64;
+/// Longest method.
+const METHOD: usize = 32;
+
+/// How the body of a request is framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    Length(u64),
+    Chunked,
+}
+
+/// What is known of a head so far. Offsets count from its first byte.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Head {
+    /// Where the line that is being read begins.
+    line: usize,
+    /// No line end before here.
+    searched: usize,
+    /// Lines read, the empty one in front among them.
+    lines: usize,
+    fields: usize,
+    /// Whether anything but an empty line was seen.
+    begun: bool,
+    request_line: bool,
+    old_version: bool,
+    host: bool,
+    length: Option<u64>,
+    chunked: bool,
+}
+
+impl Head {
+    /// Whether a request has begun, in which the client now owes the rest.
+    pub(super) fn begun(&self) -> bool {
+        self.begun
+    }
+
+    /// Reads on in `bytes`, which begin where the head does. Gives its length and the framing of
+    /// the body once it is whole.
+    pub(super) fn advance(
+        &mut self,
+        bytes: &[u8],
+        limits: &FramingLimits,
+    ) -> Result<Option<(usize, Framing)>, Violation> {
+        if !self.begun && !self.begin(bytes)? {
+            return Ok(None);
+        }
+        loop {
+            let Some(end) = memchr(b'\n', &bytes[self.searched..]) else {
+                self.searched = bytes.len();
+                self.fits(bytes.len(), limits)?;
+                return Ok(None);
+            };
+            let end = self.searched + end;
+            self.fits(end, limits)?;
+            let [line @ .., b'\r'] = &bytes[self.line..end] else {
+                return Err(Violation::BareLineFeed);
+            };
+            self.line = end + 1;
+            self.searched = end + 1;
+            self.lines += 1;
+            if !self.request_line {
+                self.request_line(line, limits)?;
+            } else if line.is_empty() {
+                let framing = self.finish(&bytes[..=end])?;
+                return Ok(Some((end + 1, framing)));
+            } else {
+                self.field(line, limits)?;
+            }
+        }
+    }
+
+    /// Skips one empty line, which old clients send after a body, and looks at the first byte: one
+    /// that can't begin a method (a TLS greeting, say) is refused without waiting for a line.
+    fn begin(&mut self, bytes: &[u8]) -> Result<bool, Violation> {
+        if let (0, Some(b'\r')) = (self.line, bytes.first()) {
+            match bytes.get(1) {
+                None => return Ok(false),
+                Some(b'\n') => (self.line, self.searched, self.lines) = (2, 2, 1),
+                Some(_) => return Err(Violation::RequestLine),
+            }
+        }
+        match bytes.get(self.line) {
+            None => Ok(false),
+            Some(byte) if classes::is_token(*byte) => {
+                self.begun = true;
+                Ok(true)
+            }
+            Some(b'\n') => Err(Violation::BareLineFeed),
+            Some(_) => Err(Violation::RequestLine),
+        }
+    }
+
+    /// Whether a line that ends at `end` or later still fits.
+    fn fits(&self, end: usize, limits: &FramingLimits) -> Result<(), Violation> {
+        let line = limits.target_bytes.saturating_add(LINE_BESIDE_TARGET);
+        if !self.request_line && line < limits.head_bytes && end - self.line >= line {
+            return Err(Violation::TargetTooLong);
+        }
+        if end >= limits.head_bytes {
+            return Err(Violation::HeadTooLarge);
+        }
+        Ok(())
+    }
+
+    fn request_line(&mut self, line: &[u8], limits: &FramingLimits) -> Result<(), Violation> {
+        self.request_line = true;
+        let method = line.iter().position(|b| !classes::is_token(*b)).unwrap_or(line.len());
+        let (rest, version) = line.split_last_chunk::<9>().ok_or(Violation::RequestLine)?;
+        if line.get(method) != Some(&b' ') || method > METHOD || rest.len() <= method + 1 {
+            return Err(Violation::RequestLine);
+        }
+        self.old_version = match version {
+            b" HTTP/1.1" => false,
+            b" HTTP/1.0" => true,
+            [b' ', b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
+                return Err(Violation::Version);
+            }
+            _ => return Err(Violation::RequestLine),
+        };
+        let (method, target) = (&rest[..method], &rest[method + 1..]);
+        if target.len() > limits.target_bytes {
+            return Err(Violation::TargetTooLong);
+        }
+        if is_target(method, target) { Ok(()) } else { Err(Violation::RequestLine) }
+    }
+
+    fn field(&mut self, line: &[u8], limits: &FramingLimits) -> Result<(), Violation> {
+        self.fields += 1;
+        if self.fields > limits.headers {
+            return Err(Violation::HeadTooLarge);
+        }
+        let (name, value) = field::split(line)?;
+        match name {
+            field::Name::Other => {}
+            field::Name::Host if self.host => return Err(Violation::HostCount),
+            field::Name::Host if !field::is_host(value) => return Err(Violation::HostValue),
+            field::Name::Host => self.host = true,
+            field::Name::ContentLength => {
+                if self.length.is_some() {
+                    return Err(Violation::RepeatedContentLength);
+                }
+                self.length = Some(field::content_length(value)?);
+            }
+            field::Name::TransferEncoding => {
+                if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
+                    return Err(Violation::TransferEncoding);
+                }
+                self.chunked = true;
+            }
+            field::Name::Lookalike => return Err(Violation::FieldName),
+        }
+        Ok(())
+    }
+
+    /// The rules that take the whole head.
+    fn finish(&self, head: &[u8]) -> Result<Framing, Violation> {
+        if !self.host && !self.old_version {
+            return Err(Violation::HostCount);
+        }
+        // Each line has the two of its end; any other is out of place.
+        if classes::count_controls(head) != self.lines * 2 {
+            return Err(Violation::ControlCharacter);
+        }
+        match (self.chunked, self.length) {
+            (true, _) if self.old_version => Err(Violation::EncodingInOldVersion),
+            (true, Some(_)) => Err(Violation::BothLengths),
+            (true, None) => Ok(Framing::Chunked),
+            (false, length) => Ok(Framing::Length(length.unwrap_or(0))),
+        }
+    }
+}
+
+/// Whether `target` has one of the forms that `method` may have.
+fn is_target(method: &[u8], target: &[u8]) -> bool {
+    if !target.iter().all(|b| classes::is_target(*b)) {
+        return false;
+    }
+    let scheme = |name: &[u8]| {
+        target.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+            && target.len() > name.len()
+    };
+    match method {
+        b"CONNECT" => target.first() != Some(&b'/'),
+        b"OPTIONS" if target == b"*" => true,
+        _ => target.first() == Some(&b'/') || scheme(b"http://") || scheme(b"https://"),
+    }
+}
