@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod cache;
+pub mod config;
 pub mod model;
 pub mod query;
 pub mod sample;
