@@ -7,6 +7,9 @@ pub mod api;
 pub mod cache;
 pub mod config;
 pub mod model;
+mod node;
 pub mod query;
 pub mod sample;
 pub mod store;
+
+pub use node::{Node, StartError};

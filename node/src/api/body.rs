@@ -11,6 +11,7 @@ use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderValue, header};
 
 use super::failure::Failure;
+use crate::store::rows::Format;
 
 /// How much of a refused body is still read, so that a client that sends first and listens
 /// afterwards gets to see the refusal instead of a reset connection.
@@ -124,26 +125,17 @@ pub fn expect_json(headers: &HeaderMap) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What a bulk body is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rows {
-    /// One JSON object a line.
-    Ndjson,
-    /// Comma-separated values under a header line.
-    Csv,
-}
-
 /// Which format the `Content-Type` of a bulk body declares; NDJSON where it declares none.
 ///
 /// # Errors
 /// [`Failure::UnsupportedMediaType`] for anything else.
-pub fn rows_format(headers: &HeaderMap) -> Result<Rows, Failure> {
-    let Some(given) = media_type(headers) else { return Ok(Rows::Ndjson) };
+pub fn rows_format(headers: &HeaderMap) -> Result<Format, Failure> {
+    let Some(given) = media_type(headers) else { return Ok(Format::Ndjson) };
     match given.to_ascii_lowercase().as_slice() {
-        b"application/x-ndjson" | b"application/ndjson" | b"application/jsonl" | b"" => {
-            Ok(Rows::Ndjson)
+        b"" | b"application/x-ndjson" | b"application/ndjson" | b"application/json" => {
+            Ok(Format::Ndjson)
         }
-        b"text/csv" => Ok(Rows::Csv),
+        b"text/csv" => Ok(Format::Csv),
         _ => Err(Failure::UnsupportedMediaType(
             format!("content type \"{}\": expected application/x-ndjson or text/csv", shown(given))
                 .into(),
@@ -302,10 +294,10 @@ mod tests {
     #[test]
     fn bulk_bodies_are_ndjson_or_csv() {
         let of = |value| rows_format(&headers(header::CONTENT_TYPE, value));
-        assert_eq!(of("application/x-ndjson"), Ok(Rows::Ndjson));
-        assert_eq!(of("text/csv; header=present"), Ok(Rows::Csv));
-        assert!(of("application/json").is_err());
-        assert_eq!(rows_format(&HeaderMap::new()), Ok(Rows::Ndjson));
+        assert_eq!(of("application/x-ndjson"), Ok(Format::Ndjson));
+        assert_eq!(of("text/csv; header=present"), Ok(Format::Csv));
+        assert!(of("application/xml").is_err());
+        assert_eq!(rows_format(&HeaderMap::new()), Ok(Format::Ndjson));
     }
 
     fn gzip(plain: &[u8]) -> Bytes {

@@ -9,7 +9,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use serde::Serialize;
 
-use super::failure::Failure;
+use super::{failure::Failure, metrics::Exposition};
 
 /// Body of every answer: whole, so that its length is exact.
 pub type Body = Full<Bytes>;
@@ -22,8 +22,9 @@ const MANAGE_HEAD: &[u8] = br#"{"code":200,"message":"success","data":"#;
 
 /// Content type of JSON answers.
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const PROMETHEUS: HeaderValue =
+const OPEN_METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+const CLASSIC: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
 /// Which envelope a path answers in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,9 +93,14 @@ pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
     typed(status, JSON, body)
 }
 
-/// An answer in the OpenMetrics text format.
-pub fn metrics(body: String) -> Response<Body> {
-    typed(StatusCode::OK, PROMETHEUS, body)
+/// An answer to a scraper.
+#[must_use]
+pub fn metrics(format: Exposition, body: String) -> Response<Body> {
+    let content_type = match format {
+        Exposition::Text => CLASSIC,
+        Exposition::OpenMetrics => OPEN_METRICS,
+    };
+    typed(StatusCode::OK, content_type, body)
 }
 
 /// An answer without a body.

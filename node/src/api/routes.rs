@@ -30,6 +30,28 @@ pub enum Endpoint {
 }
 
 impl Endpoint {
+    /// All of them, each at the place of its number.
+    pub const ALL: [Self; 18] = [
+        Self::Snapshot,
+        Self::Period,
+        Self::SelectionSnapshot,
+        Self::SelectionPeriod,
+        Self::Stats,
+        Self::CacheReset,
+        Self::Ingest,
+        Self::ListIndicators,
+        Self::RegisterIndicators,
+        Self::Save,
+        Self::Get,
+        Self::Search,
+        Self::Delete,
+        Self::Health,
+        Self::Healthz,
+        Self::Readyz,
+        Self::Metrics,
+        Self::OpenApi,
+    ];
+
     /// Its name in metrics and logs.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -206,6 +228,15 @@ mod tests {
             }
             let options = Destination::Options { allow: route.allow };
             assert_eq!(routes.find(&Method::OPTIONS, route.path), Ok(options));
+        }
+    }
+
+    #[test]
+    fn every_endpoint_has_its_number_and_a_path() {
+        for (number, endpoint) in Endpoint::ALL.into_iter().enumerate() {
+            assert_eq!(endpoint as usize, number);
+            let mut operations = TABLE.iter().flat_map(|route| route.operations);
+            assert!(operations.any(|(_, found)| *found == endpoint), "{endpoint:?}");
         }
     }
 

@@ -1,0 +1,51 @@
+//! One function for each endpoint: from a routed request to an answer.
+
+pub(super) mod query;
+pub(super) mod records;
+pub(super) mod status;
+pub(super) mod write;
+
+use std::{fmt::Display, time::SystemTime};
+
+use bytes::Bytes;
+use http::request::Parts;
+
+use super::{app::App, body, failure::Failure};
+use crate::{model::Epoch, store::StoreError};
+
+/// The body of a request that takes JSON.
+async fn json_body<B>(app: &App, head: &Parts, body: B) -> Result<Bytes, Failure>
+where
+    B: http_body::Body<Data = Bytes, Error: Display>,
+{
+    body::expect_json(&head.headers)?;
+    body::read(body, app.limits.body).await
+}
+
+/// What a client is told of an error of the store; the log gets the cause.
+fn of_store(error: &StoreError) -> Failure {
+    match error {
+        StoreError::UnknownIndicator { .. } | StoreError::InvalidIndicator { .. } => {
+            Failure::bad(error.to_string())
+        }
+        StoreError::DiskFull => {
+            tracing::error!(%error, "a write was refused");
+            Failure::DiskFull
+        }
+        StoreError::Busy => Failure::Busy("the store is locked by another process; try again"),
+        StoreError::Closed => Failure::NotReady("the node is stopping"),
+        StoreError::DiskFailed
+        | StoreError::Corrupt
+        | StoreError::Panicked
+        | StoreError::Unexpected(_) => {
+            tracing::error!(?error, "the store failed");
+            Failure::Internal
+        }
+    }
+}
+
+/// The present, for what is written into data; never for measuring time.
+fn now() -> Epoch {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Epoch::try_from(since.as_secs()).unwrap_or(Epoch::MAX)
+}

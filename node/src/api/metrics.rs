@@ -1,0 +1,284 @@
+//! What a node counts of its requests, and how it tells Prometheus.
+//!
+//! Everything counted per request is a plain atomic at a fixed place: no map, no label is looked
+//! up while a request is answered.
+
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use http::StatusCode;
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, NoLabelSet, text},
+    metrics::MetricType,
+    registry::{Registry, Unit},
+};
+
+use super::routes::Endpoint;
+
+/// Upper bounds of the buckets of durations, in seconds.
+const BOUNDS: [f64; 12] =
+    [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25, 1.0, 5.0];
+const BOUNDS_NANOS: [u64; 12] = [
+    50_000,
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    50_000_000,
+    250_000_000,
+    1_000_000_000,
+    5_000_000_000,
+];
+
+/// The statuses a node answers with; anything else counts under the last.
+const STATUSES: [u16; 15] =
+    [200, 204, 400, 404, 405, 408, 413, 415, 421, 500, 502, 503, 504, 507, 0];
+
+/// Requests by endpoint and status, and how long they took.
+#[derive(Debug)]
+pub struct Requests {
+    by_endpoint: Vec<PerEndpoint>,
+    unrouted: PerEndpoint,
+    /// Panics that were caught.
+    pub panics: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct PerEndpoint {
+    statuses: [AtomicU64; STATUSES.len()],
+    buckets: [AtomicU64; BOUNDS.len() + 1],
+    nanos: AtomicU64,
+}
+
+impl PerEndpoint {
+    fn count(&self, status: StatusCode, took: Duration) {
+        let status = status.as_u16();
+        let at = STATUSES.iter().position(|known| *known == status).unwrap_or(STATUSES.len() - 1);
+        self.statuses[at].fetch_add(1, Relaxed);
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        let bucket = BOUNDS_NANOS.iter().position(|bound| nanos <= *bound).unwrap_or(BOUNDS.len());
+        self.buckets[bucket].fetch_add(1, Relaxed);
+        self.nanos.fetch_add(nanos, Relaxed);
+    }
+}
+
+impl Default for Requests {
+    fn default() -> Self {
+        Self {
+            by_endpoint: Endpoint::ALL.iter().map(|_| PerEndpoint::default()).collect(),
+            unrouted: PerEndpoint::default(),
+            panics: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Requests {
+    /// Counts one answered request; `None` is one that matched no endpoint.
+    pub fn count(&self, endpoint: Option<Endpoint>, status: StatusCode, took: Duration) {
+        let place = endpoint.and_then(|endpoint| self.by_endpoint.get(endpoint as usize));
+        place.unwrap_or(&self.unrouted).count(status, took);
+    }
+
+    fn each(&self) -> impl Iterator<Item = (&'static str, &PerEndpoint)> {
+        let names = Endpoint::ALL.iter().map(|endpoint| endpoint.name());
+        names.zip(&self.by_endpoint).chain([("unrouted", &self.unrouted)])
+    }
+}
+
+impl Collector for Requests {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut family = encoder.encode_descriptor(
+            "kamaitachi_node_requests",
+            "Requests answered, by endpoint and status.",
+            None,
+            MetricType::Counter,
+        )?;
+        for (endpoint, counts) in self.each() {
+            for (status, count) in STATUSES.iter().zip(&counts.statuses) {
+                let count = count.load(Relaxed);
+                if count != 0 {
+                    let status = if *status == 0 { "other".into() } else { status.to_string() };
+                    let labels = [("endpoint", endpoint), ("code", status.as_str())];
+                    family
+                        .encode_family(&labels)?
+                        .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
+                }
+            }
+        }
+        let mut family = encoder.encode_descriptor(
+            "kamaitachi_node_request_duration",
+            "From the head of a request to its answer, by endpoint.",
+            Some(&Unit::Seconds),
+            MetricType::Histogram,
+        )?;
+        for (endpoint, counts) in self.each() {
+            let filled = counts.buckets.iter().map(|bucket| bucket.load(Relaxed));
+            let bounds = BOUNDS.iter().copied().chain([f64::INFINITY]);
+            let buckets: Vec<(f64, u64)> = bounds.zip(filled).collect();
+            let count: u64 = buckets.iter().map(|(_, count)| count).sum();
+            if count != 0 {
+                let seconds = Duration::from_nanos(counts.nanos.load(Relaxed)).as_secs_f64();
+                family
+                    .encode_family(&[("endpoint", endpoint)])?
+                    .encode_histogram::<NoLabelSet>(seconds, count, &buckets, None)?;
+            }
+        }
+        encoder
+            .encode_descriptor(
+                "kamaitachi_node_panics",
+                "Requests that panicked and were answered with 500.",
+                None,
+                MetricType::Counter,
+            )?
+            .encode_counter::<NoLabelSet, _, u64>(&self.panics.load(Relaxed), None)
+    }
+}
+
+/// One number of a [`Collector`], without labels.
+///
+/// # Errors
+/// If the encoder's buffer refuses to grow.
+pub fn counter(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: u64,
+) -> fmt::Result {
+    encoder
+        .encode_descriptor(name, help, None, MetricType::Counter)?
+        .encode_counter::<NoLabelSet, _, u64>(&value, None)
+}
+
+/// One level of a [`Collector`], without labels.
+///
+/// # Errors
+/// If the encoder's buffer refuses to grow.
+pub fn gauge(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: u64,
+) -> fmt::Result {
+    #[expect(clippy::cast_precision_loss, reason = "Prometheus knows doubles alone")]
+    let value = value as f64;
+    encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
+}
+
+/// What a scraper reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exposition {
+    /// The classic text format, version 0.0.4.
+    Text,
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+}
+
+impl Exposition {
+    /// What an `Accept` header asks for: OpenMetrics where it is named, else the classic format.
+    #[must_use]
+    pub fn of_accept(accept: Option<&[u8]>) -> Self {
+        let accept = String::from_utf8_lossy(accept.unwrap_or_default()).to_ascii_lowercase();
+        if accept.contains("application/openmetrics-text") { Self::OpenMetrics } else { Self::Text }
+    }
+
+    /// Everything in `registry`, in this format.
+    ///
+    /// # Errors
+    /// If the text cannot be written.
+    pub fn render(self, registry: &Registry) -> Result<String, fmt::Error> {
+        let mut metrics = String::new();
+        text::encode(&mut metrics, registry)?;
+        Ok(match self {
+            Self::OpenMetrics => metrics,
+            Self::Text => classic(&metrics),
+        })
+    }
+}
+
+/// From OpenMetrics to the classic format: there the descriptor of a counter carries the `_total`
+/// of its samples, and neither units nor an end mark are written.
+fn classic(open_metrics: &str) -> String {
+    let mut text = String::with_capacity(open_metrics.len());
+    let mut lines = open_metrics.lines().peekable();
+    while let Some(line) = lines.next() {
+        if line.starts_with("# UNIT ") || line == "# EOF" {
+            continue;
+        }
+        let described =
+            if line.starts_with("# HELP ") { lines.peek().copied() } else { Some(line) };
+        let name = described.and_then(counter_name).filter(|_| line.starts_with("# "));
+        match name.and_then(|name| Some((name, line.split_once(name)?))) {
+            Some((name, (before, after))) => {
+                for part in [before, name, "_total", after] {
+                    text.push_str(part);
+                }
+            }
+            None => text.push_str(line),
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// The name of the counter whose type this line tells.
+fn counter_name(line: &str) -> Option<&str> {
+    line.strip_prefix("# TYPE ")?.strip_suffix(" counter")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counted() -> Registry {
+        let requests = Requests::default();
+        let took = Duration::from_micros(80);
+        requests.count(Some(Endpoint::Snapshot), StatusCode::OK, took);
+        requests.count(Some(Endpoint::Snapshot), StatusCode::OK, Duration::from_secs(60));
+        requests.count(Some(Endpoint::OpenApi), StatusCode::IM_A_TEAPOT, took);
+        requests.count(None, StatusCode::NOT_FOUND, took);
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(requests));
+        registry
+    }
+
+    #[test]
+    fn requests_are_told_by_endpoint_and_status() {
+        let text = Exposition::OpenMetrics.render(&counted()).unwrap();
+        for line in [
+            "# TYPE kamaitachi_node_requests counter",
+            r#"kamaitachi_node_requests_total{endpoint="snapshot",code="200"} 2"#,
+            r#"kamaitachi_node_requests_total{endpoint="openapi",code="other"} 1"#,
+            r#"kamaitachi_node_requests_total{endpoint="unrouted",code="404"} 1"#,
+            r#"kamaitachi_node_request_duration_seconds_bucket{le="0.0001",endpoint="snapshot"} 1"#,
+            r#"kamaitachi_node_request_duration_seconds_bucket{le="5.0",endpoint="snapshot"} 1"#,
+            r#"kamaitachi_node_request_duration_seconds_bucket{le="+Inf",endpoint="snapshot"} 2"#,
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|given| given == line), "{line} is not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_classic_format_names_counters_as_their_samples() {
+        let text = Exposition::Text.render(&counted()).unwrap();
+        assert!(text.contains("# HELP kamaitachi_node_requests_total Requests answered"), "{text}");
+        assert!(text.contains("# TYPE kamaitachi_node_requests_total counter\n"), "{text}");
+        assert!(text.contains("# TYPE kamaitachi_node_request_duration_seconds histogram\n"));
+        assert!(!text.contains("# EOF") && !text.contains("# UNIT"));
+    }
+
+    #[test]
+    fn scrapers_choose_the_format() {
+        let of = |accept: &str| Exposition::of_accept(Some(accept.as_bytes()));
+        assert_eq!(of("application/openmetrics-text;version=1.0.0;q=0.5"), Exposition::OpenMetrics);
+        assert_eq!(of("text/plain"), Exposition::Text);
+        assert_eq!(Exposition::of_accept(None), Exposition::Text);
+    }
+}

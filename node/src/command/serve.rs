@@ -1,0 +1,54 @@
+//! Serving, from the start to the last snapshot.
+
+use std::path::{Path, PathBuf};
+
+use kamaitachi_node::{Node, StartError, config::Config};
+use kamaitachi_serve::{config::Env, exit::Failure, logs, shutdown::Drain};
+use tracing::info;
+
+pub(super) fn run(path: Option<&Path>, db: Option<PathBuf>) -> Result<(), Failure> {
+    let config = Config::load(path, db, &Env::of_process())?;
+    logs::init(&config.log.level, config.log.format).map_err(Failure::usage)?;
+    super::runtime()?.block_on(serve(config))
+}
+
+async fn serve(config: Config) -> Result<(), Failure> {
+    let drain = Drain::on_signals()?;
+    let file = config.database.path.clone();
+    let (mode, deadline) = (config.server.role.name(), config.server.drain);
+    let mut node = tokio::select! {
+        started = Node::start(config) => started.map_err(|error: StartError| Failure::failed(error))?,
+        () = drain.requested() => return Ok(()),
+    };
+    announce(&node, mode, &file);
+    loop {
+        tokio::select! {
+            () = drain.requested() => break,
+            () = node.failed() => return Err(Failure::failed("a worker thread failed; the log has the cause")),
+        }
+    }
+    node.drain(async {
+        tokio::select! {
+            () = tokio::time::sleep(deadline) => {}
+            () = drain.stopped() => {}
+        }
+    })
+    .await;
+    Ok(())
+}
+
+fn announce(node: &Node, mode: &str, file: &Path) {
+    let Some(core) = node.app().core() else { return };
+    let totals = core.store.totals();
+    info!(
+        address = %node.local_addr(),
+        service_addr = node.app().addr(),
+        mode,
+        file = %file.display(),
+        revision = core.store.revision(),
+        records = totals.records,
+        subjects = totals.subjects,
+        snapshot = core.restored,
+        "node serves"
+    );
+}

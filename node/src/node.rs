@@ -1,0 +1,153 @@
+//! A whole node in one value: started, asked for its address, drained.
+
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
+
+use kamaitachi_serve::server::{Drained, Handle, Server};
+use tower::service_fn;
+use tracing::info;
+
+use crate::{
+    api::{App, Core, Service},
+    cache::CacheLimits,
+    config::Config,
+    query::Engine,
+    store::{OpenError, Options, Store},
+};
+
+/// A running node. A process may run any number of them; they share nothing.
+///
+/// Dropping it stops it at once, without a last snapshot; [`drain`](Self::drain) is the way out.
+#[derive(Debug)]
+pub struct Node {
+    app: Arc<App>,
+    server: Handle,
+}
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address can't be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The directory of the database can't be made.
+    #[error("{}: cannot make the directory: {source}", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The database can't be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+}
+
+impl Node {
+    /// Starts a node: takes its address, answers "not yet" while it opens the database and loads
+    /// the newest snapshot, and returns once it answers queries.
+    ///
+    /// Dropping the future takes everything back.
+    ///
+    /// # Errors
+    /// The address is taken, or the database can't be opened.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let address = SocketAddr::new(config.server.host, config.server.port);
+        let refused = |source| StartError::Listen { address, source };
+        let mut server = Server::new(address).name("node").limits(config.connections.clone());
+        if let Some(workers) = config.server.workers {
+            server = server.workers(workers);
+        }
+        let bound = server.bind().map_err(refused)?;
+        let addr = config.server.service_addr.clone();
+        let addr = addr.unwrap_or_else(|| bound.local_addr().to_string());
+        let app = App::new(
+            &addr,
+            config.server.role.clone(),
+            config.rules.clone(),
+            config.limits.clone(),
+        );
+        let app = Arc::new(app);
+        let served = Arc::clone(&app);
+        let server =
+            bound
+                .start(move |_worker| {
+                    let service = Service::new(Arc::clone(&served));
+                    move |_connection| {
+                        let service = service.clone();
+                        service_fn(move |request| {
+                            let service = service.clone();
+                            async move {
+                                Ok::<_, std::convert::Infallible>(service.answer(request).await)
+                            }
+                        })
+                    }
+                })
+                .map_err(refused)?;
+        app.ready(open(&config).await?);
+        Ok(Self { app, server })
+    }
+
+    /// The address it listens on, with the port that 0 became.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.server.local_addr()
+    }
+
+    /// Resolves when a worker ends that was not told to. Cancel safe.
+    pub async fn failed(&mut self) {
+        self.server.failed().await;
+    }
+
+    /// What the node's workers share: its store, its engine, its counters.
+    #[must_use]
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// The same, to be kept: for whoever composes services of their own over this node.
+    #[must_use]
+    pub fn shared_app(&self) -> Arc<App> {
+        Arc::clone(&self.app)
+    }
+
+    /// Stops: tells that it takes no more traffic, stops accepting, finishes what is in flight
+    /// until `cut` resolves, saves a last snapshot, closes the database.
+    ///
+    /// Dropping the future stops the node at once.
+    pub async fn drain(self, cut: impl Future<Output = ()>) -> Drained {
+        self.app.drain();
+        let drained = self.server.drain_until(cut).await;
+        if let Some(core) = self.app.core() {
+            core.store.close().await;
+        }
+        info!(addr = self.app.addr(), cut = drained.cut, "node stopped");
+        drained
+    }
+}
+
+/// Opens the database and what answers from it.
+async fn open(config: &Config) -> Result<Core, StartError> {
+    let path = &config.database.path;
+    if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+        std::fs::create_dir_all(dir)
+            .map_err(|source| StartError::Directory { path: dir.to_owned(), source })?;
+    }
+    let mut options = Options::new(path);
+    options.durability = config.database.durability;
+    if let Some(readers) = config.database.readers {
+        options.readers = readers;
+    }
+    let store = Store::open(options).await?;
+    let limits = CacheLimits { max_bytes: config.cache.max_bytes, ttl: config.cache.ttl };
+    let engine = Engine::new(store.clone(), limits);
+    store.observe(engine.observer());
+    Ok(Core { store, engine, restored: "none to load".to_owned() })
+}

@@ -1,0 +1,10 @@
+//! The node as its users meet it: over real sockets, on real SQLite files.
+
+mod data_api;
+mod ingest;
+mod lifecycle;
+mod protocol;
+mod records;
+mod selection;
+mod support;
+mod truth;
