@@ -11,7 +11,7 @@ use crate::retry::HandedBack;
 ///
 /// The service's own error is its [`source`](std::error::Error::source).
 #[derive(Debug, thiserror::Error)]
-#[error("{member} failed")]
+#[error("{member}: {source}")]
 pub struct Failed {
     member: Arc<str>,
     last: bool,

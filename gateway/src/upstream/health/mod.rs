@@ -1,0 +1,16 @@
+//! Whether a node is fit to be asked: from what became of requests, and from probes.
+//!
+//! Both have a say, and a node is up when neither is against it:
+//!
+//! - **Requests** (passive): so many connection failures and time-outs in a row, and the node is left alone for a
+//!   back-off time, which doubles each time it is met dead again. Then it gets requests like before; the next failure is enough to
+//!   take it out again, the first answer makes it as good as new.
+//! - **Probes** (active, [`Prober`]): so many failures in a row, or one plain "not ready" (503), and the node is down until so
+//!   many probes in a row succeed. Those also end a back-off.
+//!
+//! What a node answers to requests is not looked at here: 5xx are the circuit breaker's.
+mod prober;
+mod state;
+
+pub use prober::{Probe, Prober};
+pub use state::{Health, HealthConfig};
