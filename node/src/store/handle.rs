@@ -22,7 +22,7 @@ use crate::model::{Indicators, Revision, Subject};
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,
-    threads: Arc<Threads>,
+    pub(super) threads: Arc<Threads>,
 }
 
 impl fmt::Debug for Store {

@@ -29,10 +29,21 @@ const TEXTS: [&str; 9] = [
     "listing_date",
 ];
 
-fn named(facts: &RowFacts) -> [&Option<Arc<str>>; 9] {
-    let RowFacts { name, end_date, year, period, declare_date, .. } = facts;
-    let RowFacts { category, topic, status, listing_date, .. } = facts;
-    [name, end_date, year, period, declare_date, category, topic, status, listing_date]
+/// The texts a row writes: its own as it names them, those of its subject as the whole batch leaves
+/// them, for a later row may name them anew.
+fn named<'a>(facts: &'a RowFacts, subject: &'a Facts) -> [Option<&'a str>; 9] {
+    let Facts { info, topic, .. } = subject;
+    [
+        facts.name.as_ref().and(info.name.as_deref()),
+        facts.end_date.as_deref(),
+        facts.year.as_deref(),
+        facts.period.as_deref(),
+        facts.declare_date.as_deref(),
+        facts.category.as_ref().and(info.category.as_deref()),
+        facts.topic.as_ref().and(topic.as_deref()),
+        facts.status.as_ref().and(info.status.as_deref()),
+        facts.listing_date.as_ref().and(info.listing_date.as_deref()),
+    ]
 }
 
 /// Which columns a row writes.
@@ -65,8 +76,9 @@ impl<'c> Upsert<'c> {
     pub(super) fn row(&mut self, row: &RowWrite, subject: &Facts) -> Result<bool, StoreError> {
         let nothing = RowFacts::default();
         let facts = row.facts.as_deref().unwrap_or(&nothing);
-        let statements = self.statements(row, facts)?;
-        if update(&mut statements.update, row, facts)? {
+        let texts = named(facts, subject);
+        let statements = self.statements(row, &texts)?;
+        if update(&mut statements.update, row, &texts)? {
             return Ok(false);
         }
         insert(&mut statements.insert, row, facts, subject)?;
@@ -76,10 +88,10 @@ impl<'c> Upsert<'c> {
     fn statements(
         &mut self,
         row: &RowWrite,
-        facts: &RowFacts,
+        texts: &[Option<&str>; 9],
     ) -> Result<&mut Statements<'c>, StoreError> {
-        let texts =
-            named(facts).iter().rev().fold(0, |bits, text| bits << 1 | u16::from(text.is_some()));
+        let bit = |bits, text: &Option<&str>| bits << 1 | u16::from(text.is_some());
+        let texts = texts.iter().rev().fold(0, bit);
         let shape = Shape { texts, values: row.values.iter().map(|(id, _)| *id).collect() };
         if !self.statements.contains_key(&shape) && self.statements.len() >= SHAPES {
             self.statements.clear();
@@ -141,11 +153,11 @@ impl<'s, 'c> Binder<'s, 'c> {
 fn update(
     statement: &mut Statement<'_>,
     row: &RowWrite,
-    facts: &RowFacts,
+    texts: &[Option<&str>; 9],
 ) -> Result<bool, StoreError> {
     let mut binder = Binder::new(statement);
-    for text in named(facts).into_iter().flatten() {
-        binder.bind(&**text)?;
+    for text in texts.iter().flatten() {
+        binder.bind(*text)?;
     }
     for (_, value) in &row.values {
         binder.bind(value)?;

@@ -39,8 +39,22 @@ pub(super) fn recognise(conn: &Connection) -> Result<Kind, OpenReason> {
         Some(other) if !tables.contains("finance_data") => {
             Err(OpenReason::Foreign(format!("it has a table {other} but no finance_data")))
         }
-        _ => Ok(Kind::ToMigrate),
+        _ => {
+            require(conn, &tables)?;
+            Ok(Kind::ToMigrate)
+        }
     }
+}
+
+/// Fails if a table that is there lacks a column we cannot add.
+fn require(conn: &Connection, tables: &HashSet<String>) -> Result<(), OpenReason> {
+    let tags = ["subject_key", "id", "keyword"];
+    for (table, names) in [("finance_data", &columns::REQUIRED[..]), ("subject_tags", &tags)] {
+        if tables.contains(table) {
+            columns::require(conn, table, names)?;
+        }
+    }
+    Ok(())
 }
 
 /// Gives an empty or legacy file the schema, in one transaction.
@@ -58,9 +72,7 @@ pub(super) fn migrate(conn: &Connection) -> Result<(), OpenReason> {
 
 /// Makes the tables that hold rows; what is there already stays as it is.
 pub(crate) fn prepare(conn: &Connection) -> Result<(), OpenReason> {
-    conn.execute_batch(ddl::LEGACY)?;
-    columns::require(conn, "finance_data", &columns::REQUIRED)?;
-    columns::require(conn, "subject_tags", &["subject_key", "id", "keyword"])
+    Ok(conn.execute_batch(ddl::LEGACY)?)
 }
 
 /// Adds all that follows from the rows: keys, subjects, triggers, accounts.

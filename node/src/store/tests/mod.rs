@@ -1,9 +1,19 @@
 //! The store as its users see it, on real files.
 
 mod basics;
+mod concurrency;
+mod data;
+mod durability;
+mod faults;
+mod import;
+mod legacy;
+mod model;
+mod outside;
 
-use super::{Found, Need, Options, RowBatch, RowFacts, Rows, Store};
-use crate::model::{Epoch, Subject};
+use parking_lot::Mutex;
+
+use super::{Found, Need, Options, RowBatch, RowFacts, Rows, Store, Touched, WriteObserver};
+use crate::model::{Epoch, Revision, Subject};
 
 /// A store in a directory of its own.
 struct Fixture {
@@ -51,4 +61,27 @@ async fn all(store: &Store, subject: &str) -> Found {
     let rows = Rows::Between { from: Epoch::MIN, to: Epoch::MAX };
     let need = Need { subject: Subject::from(subject), rows, indicators };
     store.read(vec![need]).await.unwrap().1.remove(0)
+}
+
+/// Keeps what it was told.
+#[derive(Default)]
+struct Log(Mutex<Vec<String>>);
+
+impl Log {
+    fn add(&self, what: &str, revision: Revision, touched: &Touched) {
+        let subjects = touched.subjects.join(" ");
+        self.0.lock().push(format!("{what} {revision} [{subjects}] {}", touched.membership));
+    }
+}
+
+impl WriteObserver for Log {
+    fn before_commit(&self, revision: Revision, touched: &Touched) {
+        self.add("before", revision, touched);
+    }
+    fn after_commit(&self, revision: Revision, touched: &Touched) {
+        self.add("after", revision, touched);
+    }
+    fn aborted(&self, revision: Revision, touched: &Touched) {
+        self.add("aborted", revision, touched);
+    }
 }
