@@ -37,14 +37,21 @@ struct Shared {
     delays: Mutex<Option<u64>>,
 }
 
+/// Where a gate holds reads up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    BeforeSnapshot,
+    AfterSnapshot,
+}
+
 #[derive(Default)]
 struct Trouble {
-    gates: Vec<Arc<Notify>>,
+    gates: Vec<(Stage, Arc<Notify>)>,
     fail: bool,
     panic: bool,
 }
 
-/// Held by a test; reads that began since wait, with their snapshot taken, until it is opened.
+/// Held by a test; reads that began since wait until it is opened.
 pub(crate) struct Gate {
     mock: Mock,
     notify: Arc<Notify>,
@@ -53,7 +60,7 @@ pub(crate) struct Gate {
 impl Gate {
     /// Lets through who waits, and whoever comes.
     pub(crate) fn open(self) {
-        self.mock.shared.trouble.lock().gates.retain(|gate| !Arc::ptr_eq(gate, &self.notify));
+        self.mock.shared.trouble.lock().gates.retain(|(_, gate)| !Arc::ptr_eq(gate, &self.notify));
         self.notify.notify_waiters();
     }
 }
@@ -136,9 +143,32 @@ impl Mock {
 
     /// Holds up reads that begin from now on, after they have taken their snapshot.
     pub(crate) fn gate(&self) -> Gate {
+        self.gate_at(Stage::AfterSnapshot)
+    }
+
+    /// Holds up reads that begin from now on, before they take their snapshot.
+    pub(crate) fn gate_before(&self) -> Gate {
+        self.gate_at(Stage::BeforeSnapshot)
+    }
+
+    fn gate_at(&self, stage: Stage) -> Gate {
         let notify = Arc::new(Notify::new());
-        self.shared.trouble.lock().gates.push(Arc::clone(&notify));
+        self.shared.trouble.lock().gates.push((stage, Arc::clone(&notify)));
         Gate { mock: self.clone(), notify }
+    }
+
+    async fn pass(&self, stage: Stage) {
+        let gate = {
+            let trouble = self.shared.trouble.lock();
+            let gate = trouble.gates.iter().rev().find(|(other, _)| *other == stage);
+            gate.map(|(_, gate)| Arc::clone(gate))
+        };
+        if let Some(gate) = gate {
+            let mut opened = pin!(gate.notified());
+            // Registered before anyone can see that the read waits.
+            opened.as_mut().enable();
+            opened.await;
+        }
     }
 
     pub(crate) fn fail(&self, fail: bool) {
@@ -175,17 +205,13 @@ impl Mock {
         answer: impl FnOnce(&World) -> T,
     ) -> Result<(Revision, T), StoreError> {
         self.pause().await;
+        self.pass(Stage::BeforeSnapshot).await;
         let world = self.world();
-        let (gate, fail, panic) = {
+        self.pass(Stage::AfterSnapshot).await;
+        let (fail, panic) = {
             let trouble = self.shared.trouble.lock();
-            (trouble.gates.last().cloned(), trouble.fail, trouble.panic)
+            (trouble.fail, trouble.panic)
         };
-        if let Some(gate) = gate {
-            let mut opened = pin!(gate.notified());
-            // Registered before anyone can see that the read waits.
-            opened.as_mut().enable();
-            opened.await;
-        }
         assert!(!panic, "told to");
         if fail {
             return Err(StoreError::DiskFailed);
