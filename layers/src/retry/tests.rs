@@ -133,7 +133,7 @@ async fn with_two_members_the_other_one_is_asked_though_the_first_was_marked_dow
 async fn what_may_have_been_taken_is_never_repeated() {
     let cluster = cluster(&[Fails, Echoes]);
     let error = cluster.call(NextNode::new(3, budget(0, 1)), request()).await.unwrap_err();
-    assert_eq!(error.to_string(), format!("{}: reset", cluster.order[0]));
+    assert_eq!(error.to_string(), format!("{} failed", cluster.order[0]));
     assert_eq!(cluster.asked(), [cluster.order[0]]);
 }
 

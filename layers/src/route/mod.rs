@@ -2,8 +2,8 @@
 //!
 //! The table is made once and shared; each route holds a service of one type, usually a whole stack with its types
 //! erased. A route's pattern is made of static segments, `{name}` (one segment) and, at its end, `/*` (the prefix
-//! itself and everything beneath it). Static segments win over `{name}`, that over `/*`, whatever the order of
-//! insertion. Every route answers with and without a trailing slash. The path decides first, then the method: a
+//! itself and everything beneath it). Whatever the order of insertion, patterns without `/*` win over those with it,
+//! static segments over `{name}`, longer prefixes over shorter ones. Every route answers with and without a trailing slash. The path decides first, then the method: a
 //! known path with another method is [`MethodNotAllowed`](crate::rejection::Rejection::MethodNotAllowed) with all that are allowed, an unknown
 //! one [`NoRoute`](crate::rejection::Rejection::NoRoute).
 //!

@@ -8,7 +8,8 @@ use crate::rejection::Rejection;
 
 /// Which service answers which path and method.
 pub struct Table<S> {
-    paths: matchit::Router<usize>,
+    exact: matchit::Router<usize>,
+    prefixes: matchit::Router<usize>,
     places: Vec<Place<S>>,
 }
 
@@ -31,8 +32,8 @@ impl<S> Table<S> {
     ///
     /// [`Rejection::NoRoute`] or [`Rejection::MethodNotAllowed`].
     pub fn find(&self, path: &str, method: &Method) -> Result<&S, Rejection> {
-        let found = self.paths.at(path).map_err(|_| Rejection::NoRoute)?;
-        let place = &self.places[*found.value];
+        let found = self.exact.at(path).or_else(|_| self.prefixes.at(path));
+        let place = &self.places[*found.map_err(|_| Rejection::NoRoute)?.value];
         match place.services.iter().find(|(methods, _)| methods.contains(method)) {
             Some((_, service)) => Ok(service),
             None => Err(Rejection::MethodNotAllowed { allow: place.allow.clone() }),
@@ -104,7 +105,8 @@ impl<S> Builder<S> {
             let all = place.services.iter().map(|(methods, _)| *methods).reduce(|a, b| a | b);
             place.allow = all.map_or(HeaderValue::from_static(""), Methods::allow);
         }
-        Ok(Table { paths: paths(&at)?, places })
+        let (exact, prefixes) = paths(&at)?;
+        Ok(Table { exact, prefixes, places })
     }
 }
 
@@ -115,37 +117,28 @@ impl<S> fmt::Debug for Builder<S> {
     }
 }
 
-/// Puts every pattern in with and without its trailing slash. A prefix's own path is put in last, so that a route
-/// for exactly that path keeps it.
-fn paths(at: &BTreeMap<String, usize>) -> Result<matchit::Router<usize>, InvalidRoute> {
-    let mut paths = matchit::Router::new();
-    let (prefixes, exact): (Vec<_>, Vec<_>) = at
-        .iter()
-        .map(|(pattern, place)| (pattern.as_str(), *place))
-        .partition(|(pattern, _)| pattern.ends_with("/*"));
-    for (pattern, place) in exact {
-        insert(&mut paths, &format!("{pattern}/"), place)?;
-        if !pattern.is_empty() {
-            insert(&mut paths, pattern, place)?;
-        }
+type Paths = matchit::Router<usize>;
+
+/// Every pattern, with and without its trailing slash: the exact ones, and the prefixes.
+fn paths(at: &BTreeMap<String, usize>) -> Result<(Paths, Paths), InvalidRoute> {
+    let (mut exact, mut prefixes) = (Paths::new(), Paths::new());
+    for (pattern, place) in at {
+        let Some(prefix) = pattern.strip_suffix("/*") else {
+            insert_both(&mut exact, pattern, *place)?;
+            continue;
+        };
+        insert_both(&mut prefixes, prefix, *place)?;
+        insert(&mut prefixes, &format!("{prefix}/{{*rest}}"), *place)?;
     }
-    for (pattern, place) in prefixes {
-        let prefix = pattern.trim_end_matches("/*");
-        insert(&mut paths, &format!("{prefix}/{{*rest}}"), place)?;
-        for own in [prefix.to_owned(), format!("{prefix}/")] {
-            if !own.is_empty() && !at.contains_key(prefix) {
-                insert(&mut paths, &own, place)?;
-            }
-        }
-    }
-    Ok(paths)
+    Ok((exact, prefixes))
 }
 
-fn insert(
-    paths: &mut matchit::Router<usize>,
-    pattern: &str,
-    place: usize,
-) -> Result<(), InvalidRoute> {
+fn insert_both(paths: &mut Paths, pattern: &str, place: usize) -> Result<(), InvalidRoute> {
+    insert(paths, &format!("{pattern}/"), place)?;
+    if pattern.is_empty() { Ok(()) } else { insert(paths, pattern, place) }
+}
+
+fn insert(paths: &mut Paths, pattern: &str, place: usize) -> Result<(), InvalidRoute> {
     paths.insert(pattern, place).map_err(|error| InvalidRoute::Pattern {
         pattern: pattern.to_owned(),
         why: error.to_string(),
@@ -179,6 +172,8 @@ mod tests {
             ("/data/v1/save", Methods::POST),
             ("/data/v1/delete/*", Methods::ANY),
             ("/data/v1/get/{id}", Methods::ANY),
+            ("/data/v1/get/*", Methods::ANY),
+            ("/data/v1/get/all", Methods::ANY),
             ("/health", Methods::GET),
         ];
         for _ in 0..routes.len() {
@@ -193,7 +188,9 @@ mod tests {
                 ("/data/v1/delete", "/data/v1/delete/*"),
                 ("/data/v1/get/33:000001", "/data/v1/get/{id}"),
                 ("/data/v1/get/33:000001/", "/data/v1/get/{id}"),
-                ("/data/v1/get/a/b", "/data/v1/*"),
+                ("/data/v1/get/all", "/data/v1/get/all"),
+                ("/data/v1/get/a/b", "/data/v1/get/*"),
+                ("/data/v1/got/a/b", "/data/v1/*"),
                 ("/data/v1", "/data/v1/*"),
                 ("/data/kamaitachi/api/data/v1/period", "/data/*"),
                 ("/data", "/data/*"),

@@ -11,7 +11,7 @@ use crate::retry::HandedBack;
 ///
 /// The service's own error is its [`source`](std::error::Error::source).
 #[derive(Debug, thiserror::Error)]
-#[error("{member}: {source}")]
+#[error("{member} failed")]
 pub struct Failed {
     member: Arc<str>,
     last: bool,

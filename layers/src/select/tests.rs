@@ -1,4 +1,4 @@
-use std::{collections::HashMap, future::pending};
+use std::{collections::HashMap, error::Error as _, future::pending};
 
 use http::{HeaderName, Request, Response};
 use kamaitachi_policies::ring::{DEFAULT_REPLICAS, LoadBound, Ring, Spread};
@@ -91,7 +91,8 @@ fn an_error_names_the_member_and_keeps_its_source() {
     let error = block_on(Select::new(pool(&NAMES[..2])).oneshot(keyed("k", "fail"))).unwrap_err();
     let failed = error.downcast_ref::<Failed>().unwrap();
     assert!(NAMES[..2].contains(&&**failed.member()));
-    assert_eq!(failed.to_string(), format!("{}: inner", failed.member()));
+    assert_eq!(failed.to_string(), format!("{} failed", failed.member()));
+    assert_eq!(failed.source().unwrap().to_string(), "inner");
     assert!(!failed.was_last());
     let error = block_on(Select::new(pool(&NAMES[..1])).oneshot(keyed("k", "fail"))).unwrap_err();
     assert!(error.downcast_ref::<Failed>().unwrap().was_last());
