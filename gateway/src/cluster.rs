@@ -1,0 +1,148 @@
+//! What all workers know together of the nodes: who they are, how they fare, and their breakers.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use kamaitachi_layers::{
+    circuit_breaker::Circuit,
+    select::{Member, Pool},
+};
+use kamaitachi_policies::breaker::BreakerConfig;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::{
+    config::{Config, NodeAddr, RingConfig},
+    upstream::{HealthConfig, Node},
+};
+
+/// The nodes that answer reads, as they come and go. A static list is one that never changes.
+///
+/// Whoever discovers nodes sends lists into the other end; whoever uses them follows the changes.
+pub type Membership = watch::Receiver<Arc<[NodeAddr]>>;
+
+/// A list that stays as it is.
+#[must_use]
+pub fn fixed(nodes: Vec<NodeAddr>) -> Membership {
+    watch::channel(nodes.into()).1
+}
+
+/// The nodes, seen by all workers.
+#[derive(Debug)]
+pub struct Cluster {
+    membership: Membership,
+    master: Option<NodeAddr>,
+    ring: RingConfig,
+    breaker: Option<BreakerConfig>,
+    health: HealthConfig,
+    nodes: Mutex<BTreeMap<NodeAddr, Arc<Node>>>,
+    circuits: Mutex<BTreeMap<Arc<str>, Circuit>>,
+}
+
+impl Cluster {
+    /// The nodes of `membership` and the master of `config`, all healthy, all breakers closed.
+    #[must_use]
+    pub fn new(config: &Config, membership: Membership) -> Arc<Self> {
+        let health = config.health.as_ref().map_or_else(HealthConfig::default, |health| {
+            let (unhealthy_after, healthy_after) = (health.unhealthy_after, health.healthy_after);
+            HealthConfig { unhealthy_after, healthy_after, ..HealthConfig::default() }
+        });
+        Arc::new(Self {
+            membership,
+            master: config.upstream.master.clone(),
+            ring: config.ring,
+            breaker: config.breaker,
+            health,
+            nodes: Mutex::default(),
+            circuits: Mutex::default(),
+        })
+    }
+
+    /// The addresses of the nodes that answer reads.
+    #[must_use]
+    pub fn members(&self) -> Arc<[NodeAddr]> {
+        Arc::clone(&self.membership.borrow())
+    }
+
+    /// The same, to be followed.
+    #[must_use]
+    pub fn membership(&self) -> Membership {
+        self.membership.clone()
+    }
+
+    /// The node that takes writes.
+    #[must_use]
+    pub fn master(&self) -> Option<&NodeAddr> {
+        self.master.as_ref()
+    }
+
+    /// How keys are spread over the nodes.
+    #[must_use]
+    pub fn ring(&self) -> RingConfig {
+        self.ring
+    }
+
+    /// The node at `addr`: one for all that ask.
+    #[must_use]
+    pub fn node(&self, addr: &NodeAddr) -> Arc<Node> {
+        let mut nodes = self.nodes.lock();
+        let node = nodes.entry(addr.clone());
+        Arc::clone(node.or_insert_with(|| Node::new(addr.shared(), self.health)))
+    }
+
+    /// All members and the master.
+    #[must_use]
+    pub fn nodes(&self) -> Vec<Arc<Node>> {
+        self.members().iter().chain(&self.master).map(|addr| self.node(addr)).collect()
+    }
+
+    /// The breaker `ROUTE@NODE`: one for all that ask. `None` where there are no breakers.
+    #[must_use]
+    pub fn circuit(&self, route: &str, node: &NodeAddr) -> Option<Circuit> {
+        let config = self.breaker?;
+        let name: Arc<str> = format!("{route}@{node}").into();
+        let mut circuits = self.circuits.lock();
+        let circuit = circuits.entry(Arc::clone(&name));
+        Some(circuit.or_insert_with(|| Circuit::new(name, config)).clone())
+    }
+
+    /// Every breaker, by name.
+    #[must_use]
+    pub fn circuits(&self) -> Vec<Circuit> {
+        self.circuits.lock().values().cloned().collect()
+    }
+
+    /// Forgets what belongs to nodes that are gone.
+    pub fn forget_gone(&self) {
+        let members = self.members();
+        let stays =
+            |node: &str| members.iter().chain(&self.master).any(|member| member.as_str() == node);
+        self.nodes.lock().retain(|node, _| stays(node.as_str()));
+        self.circuits.lock().retain(|name, _| name.split_once('@').is_some_and(|(_, n)| stays(n)));
+    }
+}
+
+/// Brings one pool up to date with a list of nodes.
+pub struct Refill {
+    fill: Box<dyn Fn(&mut dyn Iterator<Item = &NodeAddr>)>,
+}
+
+impl Refill {
+    /// Fills `pool` with what `member` makes of each node.
+    pub fn new<E: 'static>(
+        pool: Pool<E>,
+        member: impl Fn(&NodeAddr) -> Option<Member<E>> + 'static,
+    ) -> Self {
+        Self { fill: Box::new(move |nodes| pool.set(nodes.filter_map(&member))) }
+    }
+
+    /// Puts exactly these nodes into the pool.
+    pub fn with<'a>(&self, nodes: impl IntoIterator<Item = &'a NodeAddr>) {
+        (self.fill)(&mut nodes.into_iter());
+    }
+}
+
+impl fmt::Debug for Refill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refill").finish_non_exhaustive()
+    }
+}

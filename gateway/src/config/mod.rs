@@ -1,0 +1,128 @@
+//! The gateway's configuration: read into raw sections, checked into values that can't be wrong.
+//!
+//! Each section is checked in the file that describes it, against constants that say why they are what they are.
+//! Every mistake of a file is named in one run. Everything behind [`load`] sees [`Config`] only.
+
+mod defaults;
+mod limits;
+mod listen;
+mod node;
+mod policy;
+mod route;
+#[cfg(test)]
+mod tests;
+mod upstream;
+
+use std::{collections::BTreeMap, path::Path};
+
+use kamaitachi_layers::forward::ForwardLayer;
+use kamaitachi_policies::breaker::BreakerConfig;
+use kamaitachi_serve::{
+    config::{ConfigError, Env, Mistakes, load_checked},
+    limits::Limits,
+};
+use serde::{Deserialize, Serialize};
+
+pub use limits::RawLimits;
+pub use listen::{Log, RawAdmin, RawLog, RawServer, Server};
+pub use node::{InvalidNodeAddr, NodeAddr};
+pub use policy::{
+    ClientKey, ClientLimit, RateLimits, RawBreaker, RawForward, RawRateLimit, RawRetry, Retries,
+};
+pub use route::{RawRoute, RouteConfig, Target};
+pub use upstream::{
+    Health, RawEtcd, RawHealth, RawRing, RawSpread, RawUpstream, RingConfig, Upstream,
+};
+
+/// The whole file as written.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct RawConfig {
+    /// Where the gateway listens.
+    pub server: RawServer,
+    /// Where its operators reach it.
+    pub admin: RawAdmin,
+    /// The nodes behind it.
+    pub upstream: RawUpstream,
+    /// Discovery of nodes.
+    pub etcd: RawEtcd,
+    /// How keys are spread over the nodes.
+    pub ring: RawRing,
+    /// What one client may take.
+    pub limits: RawLimits,
+    /// How often requests may come.
+    pub rate_limit: RawRateLimit,
+    /// When a node is taken for failing.
+    pub breaker: RawBreaker,
+    /// Second tries.
+    pub retry: RawRetry,
+    /// What is told to nodes about clients, and believed from proxies.
+    pub forward: RawForward,
+    /// Probing of nodes.
+    pub health: RawHealth,
+    /// Logs.
+    pub log: RawLog,
+    /// Routes by name; those compiled in can be changed key by key.
+    pub routes: BTreeMap<String, RawRoute>,
+}
+
+/// The whole configuration, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where and how the gateway serves.
+    pub server: Server,
+    /// The nodes, and how they are reached.
+    pub upstream: Upstream,
+    /// How keys are spread over the nodes.
+    pub ring: RingConfig,
+    /// What one client may take.
+    pub limits: Limits,
+    /// How often requests may come.
+    pub rate_limit: RateLimits,
+    /// When a node is taken for failing; `None` = never.
+    pub breaker: Option<BreakerConfig>,
+    /// How often a read is tried.
+    pub retry: Retries,
+    /// What is told to nodes about clients, and believed from proxies.
+    pub forward: ForwardLayer,
+    /// How nodes are probed; `None` = not at all.
+    pub health: Option<Health>,
+    /// Logs.
+    pub log: Log,
+    /// The routes, ordered by name.
+    pub routes: Vec<RouteConfig>,
+}
+
+impl Config {
+    /// Checks raw sections, notes every mistake, and answers as good a configuration as they allow, which is to be
+    /// used only where no mistake was noted.
+    #[must_use]
+    pub fn check(raw: RawConfig, env: &Env, mistakes: &mut Mistakes) -> Self {
+        let server = Server::check(raw.server, &raw.admin, mistakes);
+        let upstream = Upstream::check(raw.upstream, &server, mistakes);
+        upstream::check_etcd(&raw.etcd, mistakes);
+        let routes = route::check(raw.routes, upstream.timeout, mistakes);
+        Self {
+            ring: RingConfig::check(&raw.ring, mistakes),
+            limits: limits::check(&raw.limits, mistakes),
+            rate_limit: RateLimits::check(&raw.rate_limit, env, mistakes),
+            breaker: policy::check_breaker(&raw.breaker, mistakes),
+            retry: Retries::check(&raw.retry, mistakes),
+            forward: policy::check_forward(&raw.forward, mistakes),
+            health: Health::check(&raw.health, mistakes),
+            log: Log::check(raw.log, mistakes),
+            server,
+            upstream,
+            routes,
+        }
+    }
+}
+
+/// Reads and checks a configuration file with the overrides of `env`; without a file, the defaults and `env` alone.
+///
+/// # Errors
+///
+/// The file can't be read, or has mistakes: all of them are named.
+pub fn load(path: Option<&Path>, env: &Env) -> Result<Config, ConfigError> {
+    load_checked(path, env, |raw, mistakes| Config::check(raw, env, mistakes))
+}

@@ -1,0 +1,132 @@
+//! What the gateway answers itself: health, monitoring, and questions to all nodes at once.
+
+mod fan_out;
+mod page;
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
+use kamaitachi_layers::body::Body;
+use serde_json::{Value, json};
+use tower::{BoxError, Service};
+
+pub use fan_out::ANSWER_WITHIN;
+pub use page::{ADMIN_PAGES, PAGES, PATHS, Page};
+
+use crate::{
+    aggregate,
+    gateway::Shared,
+    monitor, respond,
+    stack::RequestBody,
+    upstream::{Connector, Node},
+};
+
+/// The contract of what the gateway adds to the nodes'.
+const OPENAPI: &str = include_str!("openapi.json");
+
+/// Answers one page.
+#[derive(Clone, Debug)]
+pub struct Own<C> {
+    page: Page,
+    shared: Arc<Shared>,
+    client: C,
+}
+
+impl<C> Own<C> {
+    /// The service for `page`, which asks the nodes through `client`.
+    pub fn new(page: Page, shared: Arc<Shared>, client: C) -> Self {
+        Self { page, shared, client }
+    }
+}
+
+impl<C, B> Service<Request<B>> for Own<C>
+where
+    C: Connector<RequestBody> + Clone + 'static,
+{
+    type Response = Response<Body<C::Body>>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>>>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let query = request.uri().query().map(str::to_owned);
+        let own = self.clone();
+        Box::pin(async move { Ok(own.answer(query.as_deref()).await) })
+    }
+}
+
+impl<C: Connector<RequestBody>> Own<C> {
+    async fn answer(&self, query: Option<&str>) -> Response<Body<C::Body>> {
+        let Shared { cluster, started, metrics, .. } = &*self.shared;
+        match self.page {
+            Page::Stats => {
+                let stats = fan_out::stats(&self.client, &self.members()).await;
+                respond::json(StatusCode::OK, success("success", &aggregate::stats(stats)))
+            }
+            Page::Reset => self.reset(query).await,
+            Page::Health => {
+                let nodes: Vec<_> = cluster.members().iter().map(ToString::to_string).collect();
+                let body = json!({"status": "ok", "count": nodes.len(), "nodes": nodes});
+                respond::json(StatusCode::OK, body.to_string())
+            }
+            Page::Healthz => respond::json(StatusCode::OK, r#"{"status":"ok"}"#),
+            Page::Readyz => self.ready(),
+            Page::Breakers => {
+                let data = monitor::breakers(&cluster.circuits(), started);
+                respond::json(StatusCode::OK, monitor::envelope(&data))
+            }
+            Page::Status => {
+                let data = monitor::status(cluster, started);
+                respond::json(StatusCode::OK, monitor::envelope(&data))
+            }
+            Page::OpenApi => respond::json(StatusCode::OK, OPENAPI),
+            Page::Metrics => {
+                let mut response = Response::new(Body::buffered(metrics.render().into()));
+                let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+                response
+            }
+        }
+    }
+
+    async fn reset(&self, query: Option<&str>) -> Response<Body<C::Body>> {
+        let nodes = self.members();
+        let unreachable = fan_out::reset(&self.client, &nodes, query).await;
+        let message = aggregate::reset_message(nodes.len() - unreachable.len(), nodes.len());
+        let data = match unreachable.as_slice() {
+            [] => Value::Null,
+            some => json!({ "unreachable": some }),
+        };
+        respond::json(StatusCode::OK, success(&message, &data))
+    }
+
+    fn members(&self) -> Vec<Arc<Node>> {
+        let cluster = &self.shared.cluster;
+        cluster.members().iter().map(|addr| cluster.node(addr)).collect()
+    }
+
+    fn ready(&self) -> Response<Body<C::Body>> {
+        let nodes = self.members();
+        let up = nodes.iter().filter(|node| node.health().is_up()).count();
+        let draining = self.shared.drain.is_requested();
+        let (status, word) = match (draining, up) {
+            (false, 1..) => (StatusCode::OK, "ready"),
+            (false, 0) => (StatusCode::SERVICE_UNAVAILABLE, "no node is up"),
+            (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        };
+        let body = json!({"status": word, "nodes": nodes.len(), "nodes_up": up});
+        respond::json(status, body.to_string())
+    }
+}
+
+/// In the envelope of the data API.
+fn success(message: &str, data: &Value) -> String {
+    json!({"status_code": 0, "status_msg": message, "data": data}).to_string()
+}

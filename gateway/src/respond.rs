@@ -1,0 +1,152 @@
+//! The one place where errors become responses.
+//!
+//! The client gets a short public message, in both envelopes that clients of the system read; the log gets the chain
+//! of causes. A new rejection does not compile until it has an answer here.
+
+use std::{error::Error, time::Duration};
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Response, StatusCode,
+    header::{ALLOW, CONTENT_TYPE, RETRY_AFTER},
+};
+use kamaitachi_layers::{body::Body, rejection::Rejection};
+use kamaitachi_serve::envelope;
+
+use crate::{reason::Reason, upstream::UpstreamError};
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// The body over a rate limit.
+const RATE_LIMITED: &str =
+    r#"{"code":429,"message":"Too Many Requests - Rate limit exceeded","data":null}"#;
+/// The body of an open breaker.
+const BREAKER_OPEN: &str =
+    r#"{"code":503,"message":"Service Unavailable - Circuit breaker is open","data":null}"#;
+
+/// The answer to a request that failed with `error`, and why it is that.
+#[must_use]
+pub fn respond<B>(error: &(dyn Error + 'static)) -> (Response<Body<B>>, Reason) {
+    let (reason, said) = explain(error);
+    let status = reason.status().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let body = match reason {
+        Reason::RateLimited => Bytes::from_static(RATE_LIMITED.as_bytes()),
+        Reason::BreakerOpen => Bytes::from_static(BREAKER_OPEN.as_bytes()),
+        _ => envelope(status.as_u16(), &said.message).into(),
+    };
+    let mut response = json(status, body);
+    if let Some(wait) = said.retry_after {
+        response.headers_mut().insert(RETRY_AFTER, seconds(wait));
+    }
+    if let Some(allow) = said.allow {
+        response.headers_mut().insert(ALLOW, allow);
+    }
+    (response, reason)
+}
+
+/// A JSON response.
+#[must_use]
+pub fn json<B>(status: StatusCode, body: impl Into<Bytes>) -> Response<Body<B>> {
+    let mut response = Response::new(Body::buffered(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+/// What a client is told.
+struct Said {
+    message: String,
+    retry_after: Option<Duration>,
+    allow: Option<HeaderValue>,
+}
+
+impl Said {
+    fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), retry_after: None, allow: None }
+    }
+
+    fn retry_after(self, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..self }
+    }
+}
+
+/// When nobody knows how long it takes.
+const SOON: Duration = Duration::from_secs(1);
+
+fn explain(error: &(dyn Error + 'static)) -> (Reason, Said) {
+    if let Some(rejection) = Rejection::find(error) {
+        return explain_rejection(rejection);
+    }
+    match UpstreamError::find(error) {
+        Some(upstream) => explain_upstream(upstream),
+        None => (Reason::Internal, Said::new("internal error")),
+    }
+}
+
+fn explain_upstream(error: &UpstreamError) -> (Reason, Said) {
+    match error {
+        UpstreamError::Connect(_)
+        | UpstreamError::ConnectTimedOut(_)
+        | UpstreamError::ClosedBeforeResponse(_) => {
+            (Reason::Unreachable, Said::new("the node cannot be reached"))
+        }
+        UpstreamError::Saturated(_) => {
+            (Reason::Saturated, Said::new("the node has too many requests").retry_after(SOON))
+        }
+        UpstreamError::TimedOut(_) => {
+            (Reason::TimedOut, Said::new("the node did not answer in time"))
+        }
+        UpstreamError::BadResponse(_)
+        | UpstreamError::Read(_)
+        | UpstreamError::Truncated
+        | UpstreamError::BodyTimedOut(_) => {
+            (Reason::BadAnswer, Said::new("the node gave no proper answer"))
+        }
+        UpstreamError::BadRequest(why) => {
+            (Reason::BadRequest, Said::new(format!("bad request: {why}")))
+        }
+        UpstreamError::RequestBody(_) => {
+            (Reason::BodyUnreadable, Said::new("request body broke off or is malformed"))
+        }
+    }
+}
+
+fn explain_rejection(rejection: &Rejection) -> (Reason, Said) {
+    match rejection {
+        Rejection::RateLimited { retry_after, .. } => {
+            (Reason::RateLimited, Said::new("").retry_after(*retry_after))
+        }
+        Rejection::CircuitOpen { retry_after, .. } => {
+            (Reason::BreakerOpen, Said::new("").retry_after(*retry_after))
+        }
+        Rejection::NoUpstream => {
+            (Reason::NoNode, Said::new("no available nodes").retry_after(SOON))
+        }
+        Rejection::NoRoute => (Reason::NoRoute, Said::new("no route for this path")),
+        Rejection::MethodNotAllowed { allow } => {
+            let allowed = allow.to_str().unwrap_or_default();
+            let mut said = Said::new(format!("method not allowed, expected one of {allowed}"));
+            said.allow = Some(allow.clone());
+            (Reason::Method, said)
+        }
+        Rejection::BodyTooLarge { limit } => {
+            let said = Said::new(format!("request body is too large, at most {limit} bytes"));
+            (Reason::BodyTooLarge, said)
+        }
+        Rejection::BodyTimedOut { .. } => {
+            (Reason::BodyTimedOut, Said::new("request body did not arrive in time"))
+        }
+        Rejection::BodyUnreadable(_) => {
+            (Reason::BodyUnreadable, Said::new("request body broke off or is malformed"))
+        }
+        Rejection::BadTarget { why } => {
+            (Reason::BadRequest, Said::new(format!("bad request: {why}")))
+        }
+    }
+}
+
+/// Whole seconds, rounded up, one at least: a client that comes back then is not too early.
+fn seconds(wait: Duration) -> HeaderValue {
+    let up = u64::from(wait.subsec_nanos() > 0);
+    HeaderValue::from((wait.as_secs() + up).max(1))
+}
