@@ -41,6 +41,8 @@ pub(super) struct Io {
     seen: bool,
     /// What the client is to be told before the connection closes.
     refusal: Option<Refusal>,
+    /// Whether that is for a body, whose request the service may have answered by itself.
+    in_body: bool,
     /// Whether the client has sent all it will.
     pub(super) ended: bool,
 }
@@ -57,6 +59,7 @@ impl Io {
             passed: 0,
             seen: true,
             refusal: None,
+            in_body: false,
             ended: false,
         }
     }
@@ -85,8 +88,10 @@ impl Io {
             || self.guard.as_ref().is_some_and(|guard| guard.stage() != Stage::Between)
     }
 
+    /// What the client is still to be told.
     pub(super) fn take_refusal(&mut self) -> Option<Refusal> {
-        self.refusal.take()
+        let told = self.in_body && self.state.answered.get();
+        self.refusal.take().filter(|_| !told)
     }
 
     /// Reads more into what is held; 0 at the end. For the time before the protocol is known.
@@ -157,8 +162,8 @@ impl Io {
             Some(violation) if progress.passed == 0 => {
                 self.shared.counters.count_violation(violation);
                 self.refusal = Some(Refusal::of(violation));
-                let in_body = self.guard.as_ref().is_some_and(|g| g.stage() == Stage::Body);
-                Err(if in_body { End::Broken } else { End::Clean })
+                self.in_body = self.guard.as_ref().is_some_and(|g| g.stage() == Stage::Body);
+                Err(if self.in_body { End::Broken } else { End::Clean })
             }
             Some(_) => {
                 self.seen = false;
@@ -210,6 +215,7 @@ impl Io {
             }
             Some(Phase::Body) => {
                 self.refusal = Some(Refusal::timeout());
+                self.in_body = true;
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
             _ => {}

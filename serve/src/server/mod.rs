@@ -185,7 +185,7 @@ impl Bound {
                 orders: heard.clone(),
             };
             let (make, ready) = (Arc::clone(&make), ready.clone());
-            handle.spawn(format!("{name}-{index}"), move || worker::run(seed, &*make, &ready))?;
+            handle.spawn(format!("{name}-{index}"), move || worker::run(seed, &*make, ready))?;
         }
         drop(ready);
         for _ in 0..handle.workers() {

@@ -84,7 +84,7 @@ pub(super) struct Seed {
 
 /// Runs a worker on this thread until it is told to stop, or has drained. Tells `ready` when it
 /// serves, or why it does not. Returns the number of connections it had to cut.
-pub(super) fn run<M, F, S, B>(seed: Seed, make: &M, ready: &mpsc::Sender<io::Result<()>>) -> usize
+pub(super) fn run<M, F, S, B>(seed: Seed, make: &M, ready: mpsc::Sender<io::Result<()>>) -> usize
 where
     M: Fn(WorkerId) -> F,
     F: Fn(Connection) -> S + 'static,
@@ -119,6 +119,8 @@ where
         });
         let worker = Worker { make: Rc::new(make(seed.id)), shared, admission: seed.admission };
         let _ = ready.send(Ok(()));
+        // Whoever waits for the others learns by this if one of them panics.
+        drop(ready);
         tokio::task::spawn_local(sweep(Rc::clone(&worker.shared)));
         worker.serve(listener, seed.orders).await
     })
