@@ -70,13 +70,13 @@ pub fn rate_limit(
     Some(layer)
 }
 
+type Hide<B> = fn(Request<B>) -> Request<B>;
+
 /// Takes the key that lifts limits out of requests, where there is one.
 #[must_use]
-pub fn hide_exempt_key<B>(
-    limits: &RateLimits,
-) -> Option<MapRequestLayer<fn(Request<B>) -> Request<B>>> {
+pub fn hide_exempt_key<B>(limits: &RateLimits) -> Option<MapRequestLayer<Hide<B>>> {
     limits.exempt_key.as_ref().map(|_| {
-        let hide: fn(Request<B>) -> Request<B> = |mut request| {
+        let hide: Hide<B> = |mut request| {
             request.headers_mut().remove(RateLimits::EXEMPT_HEADER);
             request
         };

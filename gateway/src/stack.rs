@@ -151,7 +151,7 @@ impl<S> fmt::Debug for Stack<S> {
 pub fn compose_admin<C>(
     shared: &Arc<Shared>,
     pages: &[Page],
-    client: C,
+    client: &C,
 ) -> impl Service<Request<Incoming>, Response = Response<Body<C::Body>>, Error = Infallible>
 + Clone
 + use<C>
