@@ -5,6 +5,7 @@
 //! layers are composed), [`upstream`] (the connections to the nodes), [`respond`] (errors become answers).
 
 pub mod aggregate;
+pub mod blame;
 pub mod cap;
 pub mod cli;
 pub mod cluster;

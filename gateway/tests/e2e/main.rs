@@ -1,4 +1,11 @@
 //! The gateway over real sockets, in front of scripted nodes.
 
+mod bodies;
+mod drain;
+mod forwarding;
 mod harness;
+mod limits;
+mod own;
+mod process;
+mod resilience;
 mod routing;
