@@ -91,7 +91,8 @@ impl Node {
                     }
                 })
                 .map_err(refused)?;
-        app.ready(open(&config).await?);
+        app.state().connections(server.counters());
+        app.state().ready(open(&config).await?);
         Ok(Self { app, server })
     }
 
@@ -123,7 +124,7 @@ impl Node {
     ///
     /// Dropping the future stops the node at once.
     pub async fn drain(self, cut: impl Future<Output = ()>) -> Drained {
-        self.app.drain();
+        self.app.state().drain();
         let drained = self.server.drain_until(cut).await;
         if let Some(core) = self.app.core() {
             core.store.close().await;

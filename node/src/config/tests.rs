@@ -72,9 +72,8 @@ fn the_files_in_conf_hold_every_key_with_its_default() {
     }
 }
 
-#[test]
-fn one_run_names_every_mistake_with_its_key() {
-    let bad = r#"
+/// One bad value for every rule.
+const BAD: &str = r#"
         [server]
         mode = "boss"
         host = "nowhere"
@@ -116,7 +115,10 @@ fn one_run_names_every_mistake_with_its_key() {
         connections = 0
         head_bytes = 1
     "#;
-    let report = read(bad).unwrap_err();
+
+#[test]
+fn one_run_names_every_mistake_with_its_key() {
+    let report = read(BAD).unwrap_err();
     for key in [
         "server.mode",
         "server.host",
