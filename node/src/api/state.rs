@@ -16,7 +16,7 @@ use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 use tokio::time::Instant;
 
 use super::metrics::{counter, counters, gauge};
-use crate::{query::Engine, store::Store};
+use crate::{query::Engine, snapshots::Snapshots, store::Store};
 
 /// Where a node is in its life: starting, ready, draining.
 #[derive(Debug)]
@@ -34,8 +34,8 @@ pub struct Core {
     pub store: Store,
     /// The queries and their cache.
     pub engine: Engine<Store>,
-    /// What came of loading a snapshot file, in words.
-    pub restored: String,
+    /// The files the cache is saved to.
+    pub snapshots: Snapshots,
 }
 
 /// One line of `/readyz`.
@@ -88,10 +88,11 @@ impl State {
     pub(super) fn checks(&self) -> (bool, Vec<Check>) {
         let core = self.core();
         let draining = self.draining.load(Relaxed);
-        let detail = |done: Option<&str>| done.unwrap_or("not yet").to_owned();
-        let restored = core.map(|core| core.restored.as_str());
+        let detail = |done: Option<String>| done.unwrap_or_else(|| "not yet".to_owned());
+        let open = core.map(|core| format!("open at revision {}", core.store.revision()));
+        let restored = core.map(|core| core.snapshots.restored().to_string());
         let checks = vec![
-            Check { name: "store", ok: core.is_some(), detail: detail(core.map(|_| "open")) },
+            Check { name: "store", ok: core.is_some(), detail: detail(open) },
             Check { name: "snapshot", ok: core.is_some(), detail: detail(restored) },
             Check {
                 name: "traffic",
@@ -169,6 +170,19 @@ impl Core {
             ("kamaitachi_cache_evictions", "Entries dropped, by cause."),
             "cause",
             [("size", cache.evictions), ("expired", cache.expired)],
+        )?;
+        gauge(
+            to,
+            "kamaitachi_snapshot_last_success_timestamp_seconds",
+            "When the cache was last saved; 0 is never.",
+            self.snapshots.last_success(),
+        )?;
+        let (saved, failed) = self.snapshots.counts();
+        counters(
+            to,
+            ("kamaitachi_snapshot_saves", "Times the cache was saved, by how it went."),
+            "outcome",
+            [("ok", saved), ("failed", failed)],
         )?;
         let stale = "Reads that a write overtook and that were not kept.";
         counter(to, "kamaitachi_cache_rejected_stale", stale, cache.rejected_stale)
