@@ -6,6 +6,8 @@
 //!
 //! `cargo bench -p kamaitachi-node --bench over_http`; `-- --seconds 10` measures for longer.
 
+#![expect(clippy::unwrap_used, reason = "a bench that cannot set up its world has nothing to tell")]
+
 use std::{
     convert::Infallible,
     fs,

@@ -3,6 +3,8 @@
 //!
 //! `cargo bench -p kamaitachi-node --bench service`
 
+#![expect(clippy::unwrap_used, reason = "a bench that cannot set up its world has nothing to tell")]
+
 use std::cell::OnceCell;
 
 use bytes::Bytes;
