@@ -10,6 +10,8 @@ pub mod cap;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod edge;
 pub mod gateway;
 pub mod limit;
