@@ -1,6 +1,8 @@
 //! The gateway over real sockets, in front of scripted nodes.
 
 mod bodies;
+#[cfg(feature = "demo")]
+mod demo;
 mod drain;
 mod forwarding;
 mod harness;
