@@ -121,11 +121,9 @@ impl Cluster {
     }
 }
 
-type Fill = dyn Fn(&mut dyn Iterator<Item = &NodeAddr>);
-
 /// Brings one pool up to date with a list of nodes.
 pub struct Refill {
-    fill: Box<Fill>,
+    fill: Box<dyn Fn(&mut dyn Iterator<Item = &NodeAddr>)>,
 }
 
 impl Refill {

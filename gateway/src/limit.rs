@@ -1,6 +1,6 @@
 //! Rate limits, as the configuration has them.
 
-use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use http::Request;
 use kamaitachi_layers::{
@@ -17,13 +17,10 @@ use crate::config::{ClientKey, ClientLimit, RateLimits, RouteConfig};
 /// What [`RateLimitLayer`] calls the limit of one client.
 const CLIENT: &str = "client";
 
-type Who = dyn Fn(Head<'_>) -> Option<Caller> + Send + Sync;
-
 /// The buckets of single clients, which all routes share: a client has one allowance for everything.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Clients {
-    // One for all routes, since each made from a header hashes in its own way.
-    who: Arc<Who>,
+    by: ClientKey,
     buckets: Arc<KeyedBuckets<Caller>>,
 }
 
@@ -32,11 +29,7 @@ impl Clients {
     #[must_use]
     pub fn new(limit: &ClientLimit) -> Self {
         let buckets = Arc::new(KeyedBuckets::new(limit.quota, limit.max_clients));
-        let who: Arc<Who> = match limit.by.clone() {
-            ClientKey::Ip => Arc::new(Caller::by_ip),
-            ClientKey::Header(name) => Arc::new(Caller::by_header(name)),
-        };
-        Self { who, buckets }
+        Self { by: limit.by.clone(), buckets }
     }
 
     /// Forgets clients that are at rest, again and again. Never ends.
@@ -54,12 +47,6 @@ impl Clients {
     }
 }
 
-impl fmt::Debug for Clients {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Clients").field("known", &self.buckets.len()).finish_non_exhaustive()
-    }
-}
-
 /// The limit of a route. `None` where neither the route nor its clients have one.
 #[must_use]
 pub fn rate_limit(
@@ -71,8 +58,11 @@ pub fn rate_limit(
     let quota = route.quota.or(unlimited.filter(|_| clients.is_some()));
     let quota = quota.filter(|_| limits.enabled)?;
     let mut layer = RateLimitLayer::new(Arc::clone(&route.name), quota);
-    if let Some(Clients { who, buckets }) = clients.cloned() {
-        layer = layer.keyed(CLIENT, buckets, move |head| who(head));
+    if let Some(Clients { by, buckets }) = clients.cloned() {
+        layer = match by {
+            ClientKey::Ip => layer.keyed(CLIENT, buckets, Caller::by_ip),
+            ClientKey::Header(name) => layer.keyed(CLIENT, buckets, Caller::by_header(name)),
+        };
     }
     if let Some(key) = limits.exempt_key.clone() {
         layer = layer.exempting(move |head| is_exempt(head, &key));
@@ -80,13 +70,13 @@ pub fn rate_limit(
     Some(layer)
 }
 
-type Hide<B> = fn(Request<B>) -> Request<B>;
-
 /// Takes the key that lifts limits out of requests, where there is one.
 #[must_use]
-pub fn hide_exempt_key<B>(limits: &RateLimits) -> Option<MapRequestLayer<Hide<B>>> {
+pub fn hide_exempt_key<B>(
+    limits: &RateLimits,
+) -> Option<MapRequestLayer<fn(Request<B>) -> Request<B>>> {
     limits.exempt_key.as_ref().map(|_| {
-        let hide: Hide<B> = |mut request| {
+        let hide: fn(Request<B>) -> Request<B> = |mut request| {
             request.headers_mut().remove(RateLimits::EXEMPT_HEADER);
             request
         };

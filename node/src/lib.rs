@@ -10,8 +10,6 @@ pub mod model;
 mod node;
 pub mod query;
 pub mod sample;
-mod snapshots;
 pub mod store;
 
 pub use node::{Node, StartError};
-pub use snapshots::Snapshots;

@@ -128,6 +128,5 @@ impl<C: Connector<RequestBody>> Own<C> {
 
 /// In the envelope of the data API.
 fn success(message: &str, data: &Value) -> String {
-    let message = Value::from(message);
-    format!(r#"{{"status_code":0,"status_msg":{message},"data":{data}}}"#)
+    json!({"status_code": 0, "status_msg": message, "data": data}).to_string()
 }

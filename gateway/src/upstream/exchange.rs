@@ -36,7 +36,8 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<B> {
         target: Rc<Target>,
-        // Kept until the head of the answer is there, for another try here or on another node.
+        // Kept until the answer begins, for another try here or on another node. Then its fields make room for those of
+        // the answer.
         head: Option<Parts>,
         #[pin]
         body: Body<B>,
@@ -219,7 +220,12 @@ where
             let error = match conn.poll_fill(cx, false) {
                 Poll::Ready(Ok(0)) => None,
                 Poll::Ready(Ok(_)) => {
-                    match shared.parser.parse(&mut conn.input, &head.method, progress) {
+                    match shared.parser.parse(
+                        &mut conn.input,
+                        &head.method,
+                        progress,
+                        &mut head.headers,
+                    ) {
                         Ok(None) => continue,
                         Ok(Some(answer)) => return Poll::Ready(Ok(answer)),
                         Err(error) => return Poll::Ready(Err(Broken::of(error))),

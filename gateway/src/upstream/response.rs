@@ -63,12 +63,14 @@ impl Parser {
 
     /// Takes the head of the answer to a request with `method` off the front of `input`, if it is complete.
     ///
-    /// Interim responses before it are dropped. What was searched before is not searched again.
+    /// Interim responses before it are dropped. What was searched before is not searched again. `fields` is a map that
+    /// is no longer needed: it is emptied and filled again, which saves making one.
     pub(super) fn parse(
         &self,
         input: &mut BytesMut,
         method: &Method,
         progress: &mut Progress,
+        fields: &mut HeaderMap,
     ) -> Result<Option<Head>, BadResponse> {
         loop {
             let from = progress.searched.saturating_sub(3);
@@ -82,7 +84,7 @@ impl Parser {
             }
             let head = input.split_to(end).freeze();
             progress.searched = 0;
-            if let Some(head) = take(&head, method)? {
+            if let Some(head) = take(&head, method, fields)? {
                 return Ok(Some(head));
             }
             progress.interim += 1;
@@ -98,7 +100,7 @@ impl Parser {
 }
 
 /// The head in `head`, which ends in an empty line; `None` if it is an interim one.
-fn take(head: &Bytes, method: &Method) -> Result<Option<Head>, BadResponse> {
+fn take(head: &Bytes, method: &Method, map: &mut HeaderMap) -> Result<Option<Head>, BadResponse> {
     let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
     let mut parsed = httparse::Response::new(&mut []);
     let status = httparse::ParserConfig::default()
@@ -127,11 +129,13 @@ fn take(head: &Bytes, method: &Method) -> Result<Option<Head>, BadResponse> {
     if is_old {
         *response.version_mut() = Version::HTTP_10;
     }
-    let said = read_fields(head, parsed.headers, response.headers_mut())?;
+    map.clear();
+    let said = read_fields(head, parsed.headers, map)?;
     let framing = said.framing(is_old, status, method)?;
     if status == StatusCode::NO_CONTENT {
-        response.headers_mut().remove(CONTENT_LENGTH);
+        map.remove(CONTENT_LENGTH);
     }
+    *response.headers_mut() = std::mem::take(map);
     let is_reusable = !is_old && !said.close && !matches!(framing, Framing::Close);
     Ok(Some(Head { response, framing, is_reusable }))
 }

@@ -1,10 +1,9 @@
 //! What is said about where a request came from, and whose word is taken for it.
 use std::{net::IpAddr, sync::Arc};
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header::HOST};
 use ipnet::IpNet;
 
-use super::fields::Found;
 use crate::client::PeerAddr;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -21,27 +20,27 @@ impl Trusted {
     }
 }
 
-/// Puts this hop's word into `headers`, of which `found` tells what came in. Answers the client's address where it is
-/// not the peer's.
+/// Puts this hop's word into `headers`, where `vouching` are the fields of that kind that came in. Answers the
+/// client's address where it is not the peer's.
 pub(super) fn vouch(
     headers: &mut HeaderMap,
-    found: Found,
+    vouching: &[HeaderName],
     peer: Option<&PeerAddr>,
     trusted: &Trusted,
     proto: &HeaderValue,
 ) -> Option<IpAddr> {
-    let believed = peer.filter(|peer| !found.vouching.is_empty() && trusted.contains(peer.ip()));
+    let believed = peer.filter(|peer| !vouching.is_empty() && trusted.contains(peer.ip()));
     if let Some(peer) = believed {
-        return pass_on(headers, found.host, peer, trusted, proto);
+        return pass_on(headers, peer, trusted, proto);
     }
-    for name in &found.vouching {
+    for name in vouching {
         headers.remove(name);
     }
     if let Some(peer) = peer {
         headers.insert(X_FORWARDED_FOR, peer.text().clone());
     }
     headers.insert(X_FORWARDED_PROTO, proto.clone());
-    if let Some(host) = found.host {
+    if let Some(host) = headers.get(HOST).cloned() {
         headers.insert(X_FORWARDED_HOST, host);
     }
     None
@@ -50,7 +49,6 @@ pub(super) fn vouch(
 /// Keeps what a trusted peer said and appends the peer itself.
 fn pass_on(
     headers: &mut HeaderMap,
-    host: Option<HeaderValue>,
     peer: &PeerAddr,
     trusted: &Trusted,
     proto: &HeaderValue,
@@ -67,7 +65,7 @@ fn pass_on(
         headers.insert(X_FORWARDED_FOR, chain);
     }
     headers.entry(X_FORWARDED_PROTO).or_insert_with(|| proto.clone());
-    if let Some(host) = host {
+    if let Some(host) = headers.get(HOST).cloned() {
         headers.entry(X_FORWARDED_HOST).or_insert(host);
     }
     client.filter(|client| *client != peer.ip())

@@ -33,9 +33,9 @@ pub enum Given<'a> {
     /// A string.
     Text(Cow<'a, str>),
     /// An array.
-    List(Vec<Self>),
+    List(Vec<Given<'a>>),
     /// An object, in the order of the body.
-    Map(Vec<(Cow<'a, str>, Self)>),
+    Map(Vec<(Cow<'a, str>, Given<'a>)>),
 }
 
 impl Given<'_> {

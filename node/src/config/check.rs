@@ -11,7 +11,6 @@ use secrecy::{ExposeSecret, SecretBox};
 use super::{Cache, Config, Database, Limits, Log, Role, Server, Snapshots, raw, snapshots_beside};
 use crate::{
     api::{json, request::Rules},
-    cache::snapshot::SnapshotOptions,
     store::Durability,
 };
 
@@ -166,13 +165,11 @@ fn cache(raw: raw::Cache, database: &Database, env: &Env, section: &mut Section<
         max_bytes: section.within("max_bytes", raw.max_bytes.as_usize(), 1 << 10..=usize::MAX / 2),
         ttl: span(section, "ttl", raw.ttl.into(), Duration::from_secs(1), LONG),
         snapshots: Snapshots {
-            files: SnapshotOptions {
-                dir: dir.unwrap_or_else(|| snapshots_beside(&database.path)),
-                keep: section.within("snapshot_keep", raw.snapshot_keep, 1..=1000),
-                compress,
-                key,
-            },
+            dir: dir.unwrap_or_else(|| snapshots_beside(&database.path)),
             interval: (!interval.is_zero()).then_some(interval),
+            keep: section.within("snapshot_keep", raw.snapshot_keep, 1..=1000),
+            compress,
+            key,
         },
     }
 }

@@ -16,8 +16,9 @@ use kamaitachi_serve::{
     config::{ConfigError, Env, load_checked},
     logs::LogFormat,
 };
+use secrecy::SecretBox;
 
-use crate::{api::request::Rules, cache::snapshot::SnapshotOptions, store::Durability};
+use crate::{api::request::Rules, store::Durability};
 
 /// Everything a node is told at its start.
 #[derive(Debug)]
@@ -76,13 +77,11 @@ impl Config {
                 max_bytes: raw.cache.max_bytes.as_usize(),
                 ttl: raw.cache.ttl.into(),
                 snapshots: Snapshots {
-                    files: SnapshotOptions {
-                        dir: snapshots_beside(&path),
-                        keep: raw.cache.snapshot_keep,
-                        compress: false,
-                        key: None,
-                    },
+                    dir: snapshots_beside(&path),
                     interval: Some(raw.cache.snapshot_interval.into()),
+                    keep: raw.cache.snapshot_keep,
+                    compress: false,
+                    key: None,
                 },
             },
             database: Database { path, durability: Durability::Full, readers: None },
@@ -166,17 +165,23 @@ pub struct Cache {
     pub max_bytes: usize,
     /// How long an entry lives.
     pub ttl: Duration,
-    /// How it is saved.
+    /// The files it is saved to.
     pub snapshots: Snapshots,
 }
 
-/// How a cache is saved.
+/// The files a cache is saved to.
 #[derive(Debug)]
 pub struct Snapshots {
-    /// The files.
-    pub files: SnapshotOptions,
+    /// Their directory.
+    pub dir: PathBuf,
     /// How often one is written; `None` only at a stop and on demand.
     pub interval: Option<Duration>,
+    /// How many are kept.
+    pub keep: usize,
+    /// Whether they are compressed.
+    pub compress: bool,
+    /// The key they are encrypted with, if they are.
+    pub key: Option<SecretBox<[u8; 32]>>,
 }
 
 /// What a request may cost.

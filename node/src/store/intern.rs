@@ -1,8 +1,6 @@
 //! One allocation for a text that many rows share.
 
-use std::sync::Arc;
-
-use hashbrown::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 /// Hands out the same `Arc` for equal texts, such as the few hundred dates of a whole market.
 ///

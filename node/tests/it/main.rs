@@ -6,6 +6,5 @@ mod lifecycle;
 mod protocol;
 mod records;
 mod selection;
-mod snapshots;
 mod support;
 mod truth;

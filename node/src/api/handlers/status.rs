@@ -5,17 +5,18 @@ use serde::Serialize;
 
 use crate::{
     api::{
-        app::App,
+        app::{App, Check},
         failure::Failure,
         metrics::Exposition,
-        openapi::OPENAPI,
         params,
         respond::{self, Body, Envelope},
         service::Answered,
-        state::Check,
     },
     query,
 };
+
+/// The description of the API, an OpenAPI 3.1 document.
+pub const OPENAPI: &str = include_str!("../openapi.json");
 
 #[derive(Serialize)]
 struct Stats<'a> {
@@ -24,7 +25,7 @@ struct Stats<'a> {
     revision: u64,
     cache: query::Stats,
     indicators: usize,
-    service_addr: &'a str,
+    node: &'a str,
     mode: &'static str,
     version: &'static str,
     uptime_seconds: u64,
@@ -40,10 +41,10 @@ pub(in crate::api) fn stats(app: &App) -> Result<Answered, Failure> {
         revision,
         cache: core.engine.stats(),
         indicators: core.store.indicators().len(),
-        service_addr: &app.addr,
+        node: &app.addr,
         mode: app.role.name(),
         version: env!("CARGO_PKG_VERSION"),
-        uptime_seconds: app.state().uptime(),
+        uptime_seconds: app.uptime(),
     });
     Ok(Answered { response, revision: Some(revision) })
 }
@@ -68,7 +69,7 @@ struct Readiness {
 }
 
 pub(in crate::api) fn ready(app: &App) -> Result<Answered, Failure> {
-    let (ready, checks) = app.state().checks();
+    let (ready, checks) = app.checks();
     let (code, status) = if ready {
         (StatusCode::OK, "ready")
     } else {

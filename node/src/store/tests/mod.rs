@@ -12,9 +12,7 @@ mod outside;
 
 use parking_lot::Mutex;
 
-use super::{
-    Durability, Found, Need, Options, RowBatch, RowFacts, Rows, Store, Touched, WriteObserver,
-};
+use super::{Found, Need, Options, RowBatch, RowFacts, Rows, Store, Touched, WriteObserver};
 use crate::model::{Epoch, Revision, Subject};
 
 /// A store in a directory of its own.
@@ -25,14 +23,8 @@ struct Fixture {
 
 impl Fixture {
     async fn new() -> Self {
-        Self::open(tempfile::tempdir().unwrap()).await
-    }
-
-    /// Without syncs, which make tests slow and show nothing that a test could see.
-    async fn open(dir: tempfile::TempDir) -> Self {
-        let options =
-            Options { durability: Durability::Normal, ..Options::new(dir.path().join("store.db")) };
-        let store = Store::open(options).await.unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(Options::new(dir.path().join("store.db"))).await.unwrap();
         Self { dir, store }
     }
 
@@ -43,7 +35,8 @@ impl Fixture {
     /// Closes the store and opens it again.
     async fn reopen(self) -> Self {
         self.store.close().await;
-        Self::open(self.dir).await
+        let store = Store::open(Options::new(self.dir.path().join("store.db"))).await.unwrap();
+        Self { dir: self.dir, store }
     }
 }
 

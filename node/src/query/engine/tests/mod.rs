@@ -3,7 +3,6 @@
 mod knowing;
 mod model;
 mod races;
-mod restart;
 mod stress;
 
 use super::Engine;
