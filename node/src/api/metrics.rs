@@ -166,8 +166,7 @@ pub fn gauge(
     help: &str,
     value: u64,
 ) -> fmt::Result {
-    #[expect(clippy::cast_precision_loss, reason = "Prometheus knows doubles alone")]
-    let value = value as f64;
+    let value = i64::try_from(value).unwrap_or(i64::MAX);
     encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
 }
 

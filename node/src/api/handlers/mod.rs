@@ -10,7 +10,7 @@ use std::{fmt::Display, time::SystemTime};
 use bytes::Bytes;
 use http::request::Parts;
 
-use super::{app::App, body, failure::Failure};
+use super::{app::App, body, failure::Failure, json::Quoted};
 use crate::{model::Epoch, store::StoreError};
 
 /// The body of a request that takes JSON.
@@ -25,9 +25,12 @@ where
 /// What a client is told of an error of the store; the log gets the cause.
 fn of_store(error: &StoreError) -> Failure {
     match error {
-        StoreError::UnknownIndicator { .. } | StoreError::InvalidIndicator { .. } => {
-            Failure::bad(error.to_string())
-        }
+        StoreError::UnknownIndicator { name, line } => Failure::bad(format!(
+            "line {line}: unknown indicator \"{}\": register it by POST \
+             /kamaitachi/api/data/v1/indicators, or add ?create_indicators=true",
+            Quoted(name)
+        )),
+        StoreError::InvalidIndicator { .. } => Failure::bad(error.to_string()),
         StoreError::DiskFull => {
             tracing::error!(%error, "a write was refused");
             Failure::DiskFull
