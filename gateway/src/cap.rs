@@ -4,13 +4,14 @@
 //! answered the same. Nothing is buffered. Readiness is the inner service's.
 
 use std::{
+    error::Error,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use http::Request;
 use http_body::Body;
-use http_body_util::Limited;
+use http_body_util::{LengthLimitError, Limited};
 use kamaitachi_layers::rejection::Rejection;
 use pin_project_lite::pin_project;
 use tower::{BoxError, Layer, Service};
@@ -94,10 +95,8 @@ where
         let result = ready!(inner.poll(cx));
         Poll::Ready(result.map_err(|error| {
             // Whoever was reading found the body longer than announced, or not announced at all.
-            let mut causes =
-                std::iter::successors(Some(&*error as &dyn std::error::Error), |e| e.source());
-            let is_too_long = causes.any(|cause| cause.is::<http_body_util::LengthLimitError>());
-            if is_too_long { too_large().into() } else { error }
+            let mut causes = std::iter::successors(Some(&*error as &dyn Error), |&e| e.source());
+            if causes.any(<dyn Error>::is::<LengthLimitError>) { too_large().into() } else { error }
         }))
     }
 }

@@ -42,7 +42,7 @@ enum Command {
     /// Check a configuration file, print every mistake in it, and exit: 0 if there is none, 2 otherwise
     Check(ConfigFile),
     /// Run a whole cluster in this process: a master, slaves and a gateway on generated data
-    #[cfg(any())]
+    #[cfg(feature = "demo")]
     Demo(crate::demo::DemoArgs),
     /// Print completions for a shell
     Completions(Completions),
@@ -58,7 +58,7 @@ pub fn main() -> Result<(), Failure> {
     match cli.command {
         None => serve(load(&cli.file)?),
         Some(Command::Check(file)) => check(&file),
-        #[cfg(any())]
+        #[cfg(feature = "demo")]
         Some(Command::Demo(args)) => crate::demo::main(&args),
         Some(Command::Completions(completions)) => completions.print::<Cli>(),
     }

@@ -121,9 +121,11 @@ impl Cluster {
     }
 }
 
+type Fill = dyn Fn(&mut dyn Iterator<Item = &NodeAddr>);
+
 /// Brings one pool up to date with a list of nodes.
 pub struct Refill {
-    fill: Box<dyn Fn(&mut dyn Iterator<Item = &NodeAddr>)>,
+    fill: Box<Fill>,
 }
 
 impl Refill {

@@ -171,7 +171,7 @@ impl UnderWay {
         let causes = Causes(&**error);
         match reason {
             Reason::Internal => {
-                tracing::error!(request_id = id, method, why, %causes, "request failed")
+                tracing::error!(request_id = id, method, why, %causes, "request failed");
             }
             Reason::Unreachable | Reason::BadAnswer | Reason::TimedOut => {
                 tracing::warn!(request_id = id, method, why, %causes, "request failed");

@@ -5,10 +5,13 @@
 //! layers are composed), [`upstream`] (the connections to the nodes), [`respond`] (errors become answers).
 
 pub mod aggregate;
+pub mod blame;
 pub mod cap;
 pub mod cli;
 pub mod cluster;
 pub mod config;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod edge;
 pub mod gateway;
 pub mod limit;

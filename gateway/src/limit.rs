@@ -1,6 +1,6 @@
 //! Rate limits, as the configuration has them.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 
 use http::Request;
 use kamaitachi_layers::{
@@ -17,10 +17,13 @@ use crate::config::{ClientKey, ClientLimit, RateLimits, RouteConfig};
 /// What [`RateLimitLayer`] calls the limit of one client.
 const CLIENT: &str = "client";
 
+type Who = dyn Fn(Head<'_>) -> Option<Caller> + Send + Sync;
+
 /// The buckets of single clients, which all routes share: a client has one allowance for everything.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Clients {
-    by: ClientKey,
+    // One for all routes, since each made from a header hashes in its own way.
+    who: Arc<Who>,
     buckets: Arc<KeyedBuckets<Caller>>,
 }
 
@@ -29,7 +32,11 @@ impl Clients {
     #[must_use]
     pub fn new(limit: &ClientLimit) -> Self {
         let buckets = Arc::new(KeyedBuckets::new(limit.quota, limit.max_clients));
-        Self { by: limit.by.clone(), buckets }
+        let who: Arc<Who> = match limit.by.clone() {
+            ClientKey::Ip => Arc::new(Caller::by_ip),
+            ClientKey::Header(name) => Arc::new(Caller::by_header(name)),
+        };
+        Self { who, buckets }
     }
 
     /// Forgets clients that are at rest, again and again. Never ends.
@@ -47,6 +54,12 @@ impl Clients {
     }
 }
 
+impl fmt::Debug for Clients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clients").field("known", &self.buckets.len()).finish_non_exhaustive()
+    }
+}
+
 /// The limit of a route. `None` where neither the route nor its clients have one.
 #[must_use]
 pub fn rate_limit(
@@ -58,11 +71,8 @@ pub fn rate_limit(
     let quota = route.quota.or(unlimited.filter(|_| clients.is_some()));
     let quota = quota.filter(|_| limits.enabled)?;
     let mut layer = RateLimitLayer::new(Arc::clone(&route.name), quota);
-    if let Some(Clients { by, buckets }) = clients.cloned() {
-        layer = match by {
-            ClientKey::Ip => layer.keyed(CLIENT, buckets, Caller::by_ip),
-            ClientKey::Header(name) => layer.keyed(CLIENT, buckets, Caller::by_header(name)),
-        };
+    if let Some(Clients { who, buckets }) = clients.cloned() {
+        layer = layer.keyed(CLIENT, buckets, move |head| who(head));
     }
     if let Some(key) = limits.exempt_key.clone() {
         layer = layer.exempting(move |head| is_exempt(head, &key));
@@ -70,13 +80,13 @@ pub fn rate_limit(
     Some(layer)
 }
 
+type Hide<B> = fn(Request<B>) -> Request<B>;
+
 /// Takes the key that lifts limits out of requests, where there is one.
 #[must_use]
-pub fn hide_exempt_key<B>(
-    limits: &RateLimits,
-) -> Option<MapRequestLayer<fn(Request<B>) -> Request<B>>> {
+pub fn hide_exempt_key<B>(limits: &RateLimits) -> Option<MapRequestLayer<Hide<B>>> {
     limits.exempt_key.as_ref().map(|_| {
-        let hide: fn(Request<B>) -> Request<B> = |mut request| {
+        let hide: Hide<B> = |mut request| {
             request.headers_mut().remove(RateLimits::EXEMPT_HEADER);
             request
         };

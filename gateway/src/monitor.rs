@@ -95,5 +95,5 @@ pub fn status(cluster: &Cluster, started: &Started) -> Value {
 /// In the envelope of data management.
 #[must_use]
 pub fn envelope(data: &Value) -> String {
-    json!({"code": 200, "message": "success", "data": data}).to_string()
+    format!(r#"{{"code":200,"message":"success","data":{data}}}"#)
 }

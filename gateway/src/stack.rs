@@ -16,6 +16,7 @@ use kamaitachi_layers::{
 use tower::{Service, ServiceBuilder, retry::RetryLayer, util::Either};
 
 use crate::{
+    blame::blame,
     cap::CapLayer,
     cluster::Refill,
     config::{NodeAddr, RouteConfig, Target},
@@ -107,7 +108,7 @@ where
             let circuit = known.circuit(&name, addr).filter(|_| breaker);
             let endpoint = ServiceBuilder::new()
                 // Closest to the node: it hears of every try, and a refusal makes the next node's turn.
-                .option_layer(circuit.map(CircuitBreakerLayer::new))
+                .option_layer(circuit.map(|c| CircuitBreakerLayer::new(c).classifying(blame)))
                 .map_response(|response: Response<C::Body>| response.map(Body::streaming))
                 .service(client.endpoint(&node, retry));
             // The name is one that was checked as an address, so it fits into a header.
@@ -151,7 +152,7 @@ impl<S> fmt::Debug for Stack<S> {
 pub fn compose_admin<C>(
     shared: &Arc<Shared>,
     pages: &[Page],
-    client: C,
+    client: &C,
 ) -> impl Service<Request<Incoming>, Response = Response<Body<C::Body>>, Error = Infallible>
 + Clone
 + use<C>

@@ -88,7 +88,7 @@ pub fn public(shared: &Arc<Shared>, id: WorkerId) -> impl Serve + use<> {
 /// The service of the admin listener. Its worker also looks after the nodes and the limits.
 pub fn admin(shared: &Arc<Shared>) -> impl Serve + use<> {
     let clients = Clients::new(shared);
-    let stack = compose_admin(shared, &ADMIN_PAGES, clients.with_timeout(ANSWER_WITHIN));
+    let stack = compose_admin(shared, &ADMIN_PAGES, &clients.with_timeout(ANSWER_WITHIN));
     if let Some(health) = shared.config.health.clone() {
         let cluster = Arc::clone(&shared.cluster);
         spawn_supervised_local("health checks", BackOff::default(), move || {

@@ -26,21 +26,24 @@
 use std::{
     hash::{BuildHasher as _, RandomState},
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
+use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header::Entry};
+use parking_lot::Mutex;
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
 /// The field that carries the id.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Builds [`RequestId`] services. All services from one layer count together.
+/// How many fields a proxy is likely to add further in: room is made for them here, so that the map grows once.
+const ROOM: usize = 8;
+
+/// Builds [`RequestId`] services. All services from one layer count together; give each worker a layer of its own
+/// where that would make them wait for each other.
 #[derive(Clone, Debug)]
 pub struct RequestIdLayer {
     ids: Arc<Ids>,
@@ -48,9 +51,19 @@ pub struct RequestIdLayer {
 
 #[derive(Debug)]
 struct Ids {
-    prefix: u32,
-    made: AtomicU64,
+    prefix: [u8; 8],
+    batch: Mutex<Batch>,
 }
+
+/// Ids share their memory, a batch at a time: an id costs no allocation, and neither does its copy in the response.
+#[derive(Debug, Default)]
+struct Batch {
+    made: u64,
+    text: BytesMut,
+}
+
+const ID_LEN: usize = 24;
+const BATCH: usize = 64;
 
 impl RequestIdLayer {
     /// Starts to count, with a prefix of its own.
@@ -59,8 +72,9 @@ impl RequestIdLayer {
         // Every `RandomState` is keyed anew; 32 of its bits tell layers and processes apart.
         let random = RandomState::new().hash_one(0_u64);
         let [a, b, c, d, ..] = random.to_le_bytes();
-        let prefix = u32::from_le_bytes([a, b, c, d]);
-        Self { ids: Arc::new(Ids { prefix, made: AtomicU64::new(0) }) }
+        let mut prefix = [0; 8];
+        write_hex([a, b, c, d], &mut prefix);
+        Self { ids: Arc::new(Ids { prefix, batch: Mutex::default() }) }
     }
 }
 
@@ -72,16 +86,13 @@ impl Default for RequestIdLayer {
 
 impl Ids {
     fn next(&self) -> HeaderValue {
-        let count = self.made.fetch_add(1, Ordering::Relaxed);
-        let mut text = [0; 24];
-        let (prefix, counter) = text.split_at_mut(8);
-        write_hex(self.prefix.to_be_bytes(), prefix);
-        write_hex(count.to_be_bytes(), counter);
-        HeaderValue::from_bytes(&text).expect("hexadecimal digits are a valid value")
+        let id = self.batch.lock().next(self.prefix);
+        HeaderValue::from_maybe_shared(id).expect("hexadecimal digits are a valid value")
     }
 
     /// Leaves a good id in place, and puts a new one in the place of anything else.
     fn settle(&self, headers: &mut HeaderMap) -> HeaderValue {
+        headers.reserve(ROOM);
         match headers.entry(X_REQUEST_ID) {
             Entry::Occupied(mut sent) => {
                 let mut all = sent.iter();
@@ -96,6 +107,20 @@ impl Ids {
             }
             Entry::Vacant(none) => none.insert(self.next()).clone(),
         }
+    }
+}
+
+impl Batch {
+    fn next(&mut self, prefix: [u8; 8]) -> bytes::Bytes {
+        if self.text.capacity() < ID_LEN {
+            self.text = BytesMut::with_capacity(BATCH * ID_LEN);
+        }
+        let mut count = [0; ID_LEN - 8];
+        write_hex(self.made.to_be_bytes(), &mut count);
+        self.made += 1;
+        self.text.extend_from_slice(&prefix);
+        self.text.extend_from_slice(&count);
+        self.text.split().freeze()
     }
 }
 
@@ -221,8 +246,9 @@ mod tests {
         let ids: HashSet<_> = layers
             .iter()
             .flat_map(|layer| [layer.clone(), layer.clone()])
-            .flat_map(|layer| [layer.ids.next(), layer.ids.next()])
+            .flat_map(|layer| (0..100).map(move |_| layer.ids.next()))
             .collect();
-        assert_eq!(ids.len(), 8);
+        assert_eq!(ids.len(), 400);
+        assert!(ids.iter().all(|id| id.len() == ID_LEN));
     }
 }

@@ -28,20 +28,26 @@ use http::{
     Request, Uri,
     uri::{InvalidUri, PathAndQuery},
 };
+use parking_lot::Mutex;
 use tower::{Layer, Service};
 
 /// Builds [`Rewrite`] services.
 #[derive(Clone, Debug)]
 pub struct RewriteLayer {
-    rule: Rule,
+    rule: Arc<Rule>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Rule {
     // Both without a trailing slash, so that what follows begins with one, or with `?`, or is empty.
-    prefix: Arc<str>,
-    replacement: Arc<str>,
+    prefix: Box<str>,
+    replacement: Box<str>,
+    // The path that was met last, and what became of it: most requests of a route have the same.
+    last: Mutex<Option<(Box<str>, PathAndQuery)>>,
 }
+
+/// Longer paths are not remembered.
+const MEMORABLE: usize = 256;
 
 /// A prefix, or what replaces it, that is not a path.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,11 +70,12 @@ impl RewriteLayer {
     ///
     /// [`InvalidPrefix`] if one of them does not begin with a slash or cannot be in a path.
     pub fn replace(prefix: &str, replacement: &str) -> Result<Self, InvalidPrefix> {
-        Ok(Self { rule: Rule { prefix: checked(prefix)?, replacement: checked(replacement)? } })
+        let (prefix, replacement) = (checked(prefix)?, checked(replacement)?);
+        Ok(Self { rule: Arc::new(Rule { prefix, replacement, last: Mutex::new(None) }) })
     }
 }
 
-fn checked(path: &str) -> Result<Arc<str>, InvalidPrefix> {
+fn checked(path: &str) -> Result<Box<str>, InvalidPrefix> {
     let parsed: Result<PathAndQuery, _> = path.parse();
     match parsed {
         Ok(parsed) if path.starts_with('/') && parsed.path() == path => {
@@ -80,13 +87,12 @@ fn checked(path: &str) -> Result<Arc<str>, InvalidPrefix> {
 
 impl Rule {
     fn rewrite(&self, uri: &mut Uri) {
-        let Some(whole) = uri.path_and_query() else { return };
-        let Some(rest) = whole.as_str().strip_prefix(&*self.prefix) else { return };
+        let Some(whole) = uri.path_and_query().map(PathAndQuery::as_str) else { return };
+        let Some(rest) = whole.strip_prefix(&*self.prefix) else { return };
         if !matches!(rest.as_bytes().first(), None | Some(b'/' | b'?')) {
             return;
         }
-        // Cannot fail: every byte of it was in a valid path before.
-        let Ok(rewritten) = self.joined(rest) else { return };
+        let Some(rewritten) = self.remembered(whole, rest) else { return };
         if uri.authority().is_none() {
             *uri = rewritten.into();
             return;
@@ -94,6 +100,24 @@ impl Rule {
         let mut parts = std::mem::take(uri).into_parts();
         parts.path_and_query = Some(rewritten);
         *uri = Uri::from_parts(parts).unwrap_or_default();
+    }
+
+    /// What becomes of `whole`, of which `rest` follows the prefix. `None` is impossible: every byte of it was in a
+    /// valid path before.
+    fn remembered(&self, whole: &str, rest: &str) -> Option<PathAndQuery> {
+        // Queries hardly repeat; and who would have to wait for the memory does without.
+        let last = if rest.contains('?') { None } else { self.last.try_lock() };
+        let Some(mut last) = last else { return self.joined(rest).ok() };
+        if let Some((from, to)) = &*last
+            && **from == *whole
+        {
+            return Some(to.clone());
+        }
+        let rewritten = self.joined(rest).ok()?;
+        if whole.len() <= MEMORABLE {
+            *last = Some((whole.into(), rewritten.clone()));
+        }
+        Some(rewritten)
     }
 
     /// The replacement and the rest, in one allocation.
@@ -115,7 +139,7 @@ impl<S> Layer<S> for RewriteLayer {
     type Service = Rewrite<S>;
 
     fn layer(&self, inner: S) -> Rewrite<S> {
-        Rewrite { inner, rule: self.rule.clone() }
+        Rewrite { inner, rule: Arc::clone(&self.rule) }
     }
 }
 
@@ -123,7 +147,7 @@ impl<S> Layer<S> for RewriteLayer {
 #[derive(Clone, Debug)]
 pub struct Rewrite<S> {
     inner: S,
-    rule: Rule,
+    rule: Arc<Rule>,
 }
 
 impl<S, B> Service<Request<B>> for Rewrite<S>
@@ -151,9 +175,14 @@ mod tests {
     use super::*;
 
     fn rewritten(layer: &RewriteLayer, uri: &str) -> String {
-        let mut uri = uri.parse().unwrap();
-        layer.rule.rewrite(&mut uri);
-        uri.to_string()
+        let rewrite = || {
+            let mut uri = uri.parse().unwrap();
+            layer.rule.rewrite(&mut uri);
+            uri.to_string()
+        };
+        let first = rewrite();
+        assert_eq!(rewrite(), first, "the second time from memory");
+        first
     }
 
     #[test]

@@ -10,6 +10,8 @@ pub mod model;
 mod node;
 pub mod query;
 pub mod sample;
+mod snapshots;
 pub mod store;
 
 pub use node::{Node, StartError};
+pub use snapshots::Snapshots;

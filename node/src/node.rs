@@ -1,18 +1,30 @@
 //! A whole node in one value: started, asked for its address, drained.
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{convert::Infallible, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use kamaitachi_serve::server::{Drained, Handle, Server};
+use kamaitachi_serve::{
+    BackOff,
+    server::{Drained, Handle, Server},
+    supervise,
+};
+use tokio::task::JoinSet;
 use tower::service_fn;
 use tracing::info;
 
 use crate::{
     api::{App, Core, Service},
-    cache::CacheLimits,
+    cache::{
+        CacheLimits,
+        snapshot::{SaveError, Saved, SnapshotFiles},
+    },
     config::Config,
     query::Engine,
+    snapshots::{Snapshots, keep_saving},
     store::{OpenError, Options, Store},
 };
+
+/// How often what has expired is dropped from the cache.
+const PURGE: Duration = Duration::from_secs(60);
 
 /// A running node. A process may run any number of them; they share nothing.
 ///
@@ -21,6 +33,7 @@ use crate::{
 pub struct Node {
     app: Arc<App>,
     server: Handle,
+    background: JoinSet<()>,
 }
 
 /// Why a node did not start.
@@ -76,23 +89,23 @@ impl Node {
         );
         let app = Arc::new(app);
         let served = Arc::clone(&app);
-        let server =
-            bound
-                .start(move |_worker| {
-                    let service = Service::new(Arc::clone(&served));
-                    move |_connection| {
+        let server = bound
+            .start(move |_worker| {
+                let service = Service::new(Arc::clone(&served));
+                move |_connection| {
+                    let service = service.clone();
+                    service_fn(move |request| {
                         let service = service.clone();
-                        service_fn(move |request| {
-                            let service = service.clone();
-                            async move {
-                                Ok::<_, std::convert::Infallible>(service.answer(request).await)
-                            }
-                        })
-                    }
-                })
-                .map_err(refused)?;
-        app.ready(open(&config).await?);
-        Ok(Self { app, server })
+                        async move { Ok::<_, Infallible>(service.answer(request).await) }
+                    })
+                }
+            })
+            .map_err(refused)?;
+        app.state().connections(server.counters());
+        let interval = config.cache.snapshots.interval;
+        app.state().ready(open(config).await?);
+        let background = background(&app, interval);
+        Ok(Self { app, server, background })
     }
 
     /// The address it listens on, with the port that 0 became.
@@ -118,14 +131,26 @@ impl Node {
         Arc::clone(&self.app)
     }
 
+    /// Saves the cache now. `None` while the node has no cache yet.
+    ///
+    /// # Errors
+    /// If the file can't be written. What was saved before is still there.
+    pub async fn save_snapshot(&self) -> Option<Result<Saved, SaveError>> {
+        let core = self.app.core()?;
+        Some(core.snapshots.save(&core.engine).await)
+    }
+
     /// Stops: tells that it takes no more traffic, stops accepting, finishes what is in flight
     /// until `cut` resolves, saves a last snapshot, closes the database.
     ///
     /// Dropping the future stops the node at once.
-    pub async fn drain(self, cut: impl Future<Output = ()>) -> Drained {
-        self.app.drain();
+    pub async fn drain(mut self, cut: impl Future<Output = ()>) -> Drained {
+        self.app.state().drain();
         let drained = self.server.drain_until(cut).await;
+        self.background.shutdown().await;
         if let Some(core) = self.app.core() {
+            // Told already; the next start does without.
+            let _ = core.snapshots.save(&core.engine).await;
             core.store.close().await;
         }
         info!(addr = self.app.addr(), cut = drained.cut, "node stopped");
@@ -133,8 +158,8 @@ impl Node {
     }
 }
 
-/// Opens the database and what answers from it.
-async fn open(config: &Config) -> Result<Core, StartError> {
+/// Opens the database, and what answers from it.
+async fn open(config: Config) -> Result<Core, StartError> {
     let path = &config.database.path;
     if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
         std::fs::create_dir_all(dir)
@@ -149,5 +174,36 @@ async fn open(config: &Config) -> Result<Core, StartError> {
     let limits = CacheLimits { max_bytes: config.cache.max_bytes, ttl: config.cache.ttl };
     let engine = Engine::new(store.clone(), limits);
     store.observe(engine.observer());
-    Ok(Core { store, engine, restored: "none to load".to_owned() })
+    let files = SnapshotFiles::new(config.cache.snapshots.files);
+    let snapshots = Snapshots::restore(&engine, files).await;
+    Ok(Core { store, engine, snapshots })
+}
+
+/// What runs beside the workers, and comes back when it fails.
+fn background(app: &Arc<App>, interval: Option<Duration>) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let shared = Arc::clone(app);
+    tasks.spawn(supervise("cache purge", BackOff::default(), move || {
+        let app = Arc::clone(&shared);
+        async move {
+            let mut turns = tokio::time::interval(PURGE);
+            while let Some(core) = app.core() {
+                turns.tick().await;
+                core.engine.purge_expired();
+            }
+            Ok::<_, Infallible>(())
+        }
+    }));
+    let Some(interval) = interval else { return tasks };
+    let shared = Arc::clone(app);
+    tasks.spawn(supervise("cache snapshots", BackOff::default(), move || {
+        let app = Arc::clone(&shared);
+        async move {
+            if let Some(core) = app.core() {
+                keep_saving(&core.snapshots, &core.engine, interval).await;
+            }
+            Ok::<_, Infallible>(())
+        }
+    }));
+    tasks
 }

@@ -127,7 +127,7 @@ pub struct Server {
 }
 
 impl Server {
-    pub(super) fn check(raw: RawServer, admin: &RawAdmin, mistakes: &mut Mistakes) -> Self {
+    pub(super) fn check(raw: &RawServer, admin: &RawAdmin, mistakes: &mut Mistakes) -> Self {
         let mut section = mistakes.section("server");
         let is_gateway = raw.mode.trim().eq_ignore_ascii_case("gateway");
         section.require(

@@ -98,7 +98,7 @@ impl Config {
     /// used only where no mistake was noted.
     #[must_use]
     pub fn check(raw: RawConfig, env: &Env, mistakes: &mut Mistakes) -> Self {
-        let server = Server::check(raw.server, &raw.admin, mistakes);
+        let server = Server::check(&raw.server, &raw.admin, mistakes);
         let upstream = Upstream::check(raw.upstream, &server, mistakes);
         upstream::check_etcd(&raw.etcd, mistakes);
         let routes = route::check(raw.routes, upstream.timeout, mistakes);

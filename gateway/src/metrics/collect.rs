@@ -16,6 +16,7 @@ use prometheus_client::{
 use super::{Metrics, counts::BOUNDS};
 use crate::{
     cluster::Cluster,
+    config::NodeAddr,
     reason::Reason,
     upstream::{Closed, Node, Totals},
 };
@@ -113,35 +114,8 @@ impl All {
             let n = i64::try_from(node.totals().in_flight).unwrap_or(i64::MAX);
             gauge(&mut family, &[("node", node.name())], n)?;
         }
-        self.upstream_connections(encoder, &nodes)?;
+        upstream_connections(encoder, &nodes)?;
         self.ring(encoder)
-    }
-
-    fn upstream_connections(
-        &self,
-        encoder: &mut DescriptorEncoder<'_>,
-        nodes: &[Arc<Node>],
-    ) -> Result<(), Error> {
-        let counts: [(&str, &str, fn(&Totals) -> u64); 3] = [
-            ("upstream_connections_opened", "Connections opened to a node", |t| t.opened),
-            ("upstream_requests_reused", "Requests on a kept connection", |t| t.reused),
-            ("upstream_requests_replaced", "Requests sent again for a dead one", |t| t.replaced),
-        ];
-        for (name, help, count) in counts {
-            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            for node in nodes {
-                counter(&mut family, &[("node", node.name())], count(&node.totals()))?;
-            }
-        }
-        let (name, help) = ("upstream_connections_closed", "Connections to a node closed");
-        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for node in nodes {
-            let totals = node.totals();
-            for (why, n) in Closed::ALL.into_iter().zip(totals.closed) {
-                counter(&mut family, &[("node", node.name()), ("reason", why.name())], n)?;
-            }
-        }
-        Ok(())
     }
 
     fn ring(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
@@ -151,7 +125,7 @@ impl All {
             encoder.encode_descriptor("ring_members", help, None, MetricType::Gauge)?;
         gauge(&mut family, &[], i64::try_from(nodes.len()).unwrap_or(i64::MAX))?;
         let ring = self.cluster.ring();
-        let ring = Ring::new(nodes.iter().map(|n| n.as_str()), ring.replicas, ring.spread);
+        let ring = Ring::new(nodes.iter().map(NodeAddr::as_str), ring.replicas, ring.spread);
         let help = "A node's part of all keys, against an even share";
         let mut family =
             encoder.encode_descriptor("ring_share_ratio", help, None, MetricType::Gauge)?;
@@ -194,6 +168,34 @@ impl All {
         }
         Ok(())
     }
+}
+
+type Count = fn(&Totals) -> u64;
+
+fn upstream_connections(
+    encoder: &mut DescriptorEncoder<'_>,
+    nodes: &[Arc<Node>],
+) -> Result<(), Error> {
+    let counts: [(&str, &str, Count); 3] = [
+        ("upstream_connections_opened", "Connections opened to a node", |t| t.opened),
+        ("upstream_requests_reused", "Requests on a kept connection", |t| t.reused),
+        ("upstream_requests_replaced", "Requests sent again for a dead one", |t| t.replaced),
+    ];
+    for (name, help, count) in counts {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for node in nodes {
+            counter(&mut family, &[("node", node.name())], count(&node.totals()))?;
+        }
+    }
+    let (name, help) = ("upstream_connections_closed", "Connections to a node closed");
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for node in nodes {
+        let totals = node.totals();
+        for (why, n) in Closed::ALL.into_iter().zip(totals.closed) {
+            counter(&mut family, &[("node", node.name()), ("reason", why.name())], n)?;
+        }
+    }
+    Ok(())
 }
 
 fn counter(family: &mut MetricEncoder<'_>, labels: &Labels<'_>, n: u64) -> Result<(), Error> {

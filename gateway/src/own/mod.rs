@@ -128,5 +128,6 @@ impl<C: Connector<RequestBody>> Own<C> {
 
 /// In the envelope of the data API.
 fn success(message: &str, data: &Value) -> String {
-    json!({"status_code": 0, "status_msg": message, "data": data}).to_string()
+    let message = Value::from(message);
+    format!(r#"{{"status_code":0,"status_msg":{message},"data":{data}}}"#)
 }

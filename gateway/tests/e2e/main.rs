@@ -1,4 +1,13 @@
 //! The gateway over real sockets, in front of scripted nodes.
 
+mod bodies;
+#[cfg(feature = "demo")]
+mod demo;
+mod drain;
+mod forwarding;
 mod harness;
+mod limits;
+mod own;
+mod process;
+mod resilience;
 mod routing;

@@ -1,5 +1,5 @@
 //! Which header fields end at this hop.
-use http::{HeaderMap, HeaderName, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// Fields that never pass, besides those that `Connection` names. Indexed by the bits of [`ends_here`].
 static ENDS_HERE: [HeaderName; 10] = [
@@ -34,8 +34,9 @@ fn ends_here(name: &str) -> u16 {
 /// What one pass over a request's fields found.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// How many `Host` fields.
+    /// How many `Host` fields, and the last of them.
     pub(super) hosts: usize,
+    pub(super) host: Option<HeaderValue>,
     /// Fields that speak for the client: only a trusted peer may send them.
     pub(super) vouching: Vec<HeaderName>,
     ending: u16,
@@ -45,9 +46,14 @@ pub(super) struct Found {
 /// Looks at every field of a request once.
 pub(super) fn look(headers: &HeaderMap) -> Found {
     let mut found = Found::default();
-    for (name, _) in headers {
+    for (name, value) in headers {
         match name.as_str() {
-            "host" => found.hosts += 1,
+            "host" => {
+                found.hosts += 1;
+                found.host = Some(value.clone());
+            }
+            // The most usual of those that pass, so that nothing more is asked about them.
+            "accept" | "user-agent" | "content-type" | "content-length" | "accept-encoding" => {}
             "forwarded" | "x-real-ip" => found.vouching.push(name.clone()),
             text if text.starts_with("x-forwarded-") => found.vouching.push(name.clone()),
             text if text.contains('_') => found.underscored.push(name.clone()),

@@ -1,27 +1,30 @@
 //! Whose host a request is for.
 use http::{HeaderValue, Request, Uri, Version, header::HOST};
 
-/// Checks the `Host` fields, of which there are `hosts`, and brings the request into the form in which it is
-/// forwarded: target in origin form, one `Host`, HTTP/1.1. Says what is wrong with it.
-pub(super) fn settle<B>(request: &mut Request<B>, hosts: usize) -> Result<(), &'static str> {
+use super::fields::Found;
+
+/// Checks the `Host` fields that were found and brings the request into the form in which it is forwarded: target in
+/// origin form, one `Host`, HTTP/1.1. Says what is wrong with it.
+pub(super) fn settle<B>(request: &mut Request<B>, found: &mut Found) -> Result<(), &'static str> {
     let version = std::mem::replace(request.version_mut(), Version::HTTP_11);
-    if hosts > 1 {
+    if found.hosts > 1 {
         return Err("more than one Host field");
     }
-    if hosts == 0 && version == Version::HTTP_11 {
-        return Err("no Host field");
-    }
-    if hosts == 1 && !is_host(request.headers()[HOST].as_bytes()) {
-        return Err("malformed Host field");
+    match &found.host {
+        None if version == Version::HTTP_11 => return Err("no Host field"),
+        Some(host) if !is_host(host.as_bytes()) => return Err("malformed Host field"),
+        _ => {}
     }
     let Some(authority) = request.uri().authority() else {
         // Only HTTP/1.0 may do without.
-        return if hosts == 0 && version > Version::HTTP_11 { Err("no authority") } else { Ok(()) };
+        let is_lacking = found.host.is_none() && version > Version::HTTP_11;
+        return if is_lacking { Err("no authority") } else { Ok(()) };
     };
     let host = match HeaderValue::from_str(authority.as_str()) {
         Ok(host) if is_host(host.as_bytes()) => host,
         _ => return Err("malformed authority"),
     };
+    found.host = Some(host.clone());
     request.headers_mut().insert(HOST, host);
     let path = std::mem::take(request.uri_mut()).into_parts().path_and_query;
     *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
@@ -47,6 +50,25 @@ pub(super) fn is_host(text: &[u8]) -> bool {
         }
 }
 
+/// The bytes that a name may have, for one look-up each: nearly every request has a host to be checked.
+static NAME_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let good = b"-._~%!$&'()*+;=";
+    let mut at = 0;
+    while at < good.len() {
+        table[good[at] as usize] = true;
+        at += 1;
+    }
+    let mut byte = 0_u8;
+    while byte < 128 {
+        if byte.is_ascii_alphanumeric() {
+            table[byte as usize] = true;
+        }
+        byte += 1;
+    }
+    table
+};
+
 fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(&byte)
+    NAME_BYTES[usize::from(byte)]
 }

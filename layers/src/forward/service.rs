@@ -129,14 +129,14 @@ impl Settings {
             return Err(Rejection::MethodNotAllowed { allow: HeaderValue::from_static(ALLOW) });
         }
         let via = self.via.of(request.version());
-        let found = fields::look(request.headers());
-        host::settle(request, found.hosts).map_err(|why| Rejection::BadTarget { why })?;
+        let mut found = fields::look(request.headers());
+        host::settle(request, &mut found).map_err(|why| Rejection::BadTarget { why })?;
         // Taken out, since peer and fields are in one request and both are needed at once.
         let mut headers = std::mem::take(request.headers_mut());
         found.remove_from(&mut headers);
         headers.reserve(ADDED);
         let peer = request.extensions().get::<PeerAddr>();
-        let client = trust::vouch(&mut headers, &found.vouching, peer, &self.trusted, &self.proto);
+        let client = trust::vouch(&mut headers, found, peer, &self.trusted, &self.proto);
         headers.append(VIA, via);
         *request.headers_mut() = headers;
         if let Some(client) = client {

@@ -1,9 +1,10 @@
 //! What is said about where a request came from, and whose word is taken for it.
 use std::{net::IpAddr, sync::Arc};
 
-use http::{HeaderMap, HeaderName, HeaderValue, header::HOST};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
+use super::fields::Found;
 use crate::client::PeerAddr;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -20,27 +21,27 @@ impl Trusted {
     }
 }
 
-/// Puts this hop's word into `headers`, where `vouching` are the fields of that kind that came in. Answers the
-/// client's address where it is not the peer's.
+/// Puts this hop's word into `headers`, of which `found` tells what came in. Answers the client's address where it is
+/// not the peer's.
 pub(super) fn vouch(
     headers: &mut HeaderMap,
-    vouching: &[HeaderName],
+    found: Found,
     peer: Option<&PeerAddr>,
     trusted: &Trusted,
     proto: &HeaderValue,
 ) -> Option<IpAddr> {
-    let believed = peer.filter(|peer| !vouching.is_empty() && trusted.contains(peer.ip()));
+    let believed = peer.filter(|peer| !found.vouching.is_empty() && trusted.contains(peer.ip()));
     if let Some(peer) = believed {
-        return pass_on(headers, peer, trusted, proto);
+        return pass_on(headers, found.host, peer, trusted, proto);
     }
-    for name in vouching {
+    for name in &found.vouching {
         headers.remove(name);
     }
     if let Some(peer) = peer {
         headers.insert(X_FORWARDED_FOR, peer.text().clone());
     }
     headers.insert(X_FORWARDED_PROTO, proto.clone());
-    if let Some(host) = headers.get(HOST).cloned() {
+    if let Some(host) = found.host {
         headers.insert(X_FORWARDED_HOST, host);
     }
     None
@@ -49,6 +50,7 @@ pub(super) fn vouch(
 /// Keeps what a trusted peer said and appends the peer itself.
 fn pass_on(
     headers: &mut HeaderMap,
+    host: Option<HeaderValue>,
     peer: &PeerAddr,
     trusted: &Trusted,
     proto: &HeaderValue,
@@ -65,7 +67,7 @@ fn pass_on(
         headers.insert(X_FORWARDED_FOR, chain);
     }
     headers.entry(X_FORWARDED_PROTO).or_insert_with(|| proto.clone());
-    if let Some(host) = headers.get(HOST).cloned() {
+    if let Some(host) = host {
         headers.entry(X_FORWARDED_HOST).or_insert(host);
     }
     client.filter(|client| *client != peer.ip())

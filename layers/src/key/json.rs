@@ -1,8 +1,12 @@
-//! Keys from a JSON body: one pass that borrows, and ends when nothing better can follow.
-use std::fmt;
+//! Keys from a JSON body: one pass over its bytes that ends when nothing better can follow.
+//!
+//! This is no JSON parser: it finds its way through good JSON and gives up where it meets something else, since it is the
+//! next server that judges the body. Strings are stepped over without being decoded, so that the pass costs about an
+//! instruction a byte; only names and keys with escapes in them are decoded, by `serde_json`.
+use std::borrow::Cow;
 
 use bytes::Bytes;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use memchr::{memchr2, memchr3};
 
 use super::{InvalidKeySource, RoutingKey, head::first};
 
@@ -43,13 +47,13 @@ impl Fields {
     /// The most wanted field that is there with a key in it, and that key: a slice of `body` unless it was escaped.
     pub(super) fn find(&self, body: &Bytes) -> Option<(usize, RoutingKey)> {
         let mut search = Search { paths: &self.paths, settled: 0, best: None };
-        let mut json = serde_json::Deserializer::from_slice(body);
-        // An error is a mistake in the body or the early end of the search: either way what was found counts.
-        let _ = search.value(0, self.all, 0).deserialize(&mut json);
+        let mut text = Text { rest: body };
+        // `None` is the early end of the search or something that is not JSON: either way what was found counts.
+        let _ = text.enter(b'{').and_then(|()| search.object(&mut text, 0, self.all));
         search.best.map(|(field, found)| {
             let key = match found {
-                Found::InBody(key) => body.slice_ref(key),
-                Found::Unescaped(key) => key,
+                Cow::Borrowed(key) => body.slice_ref(key),
+                Cow::Owned(key) => Bytes::from(key),
             };
             (field, RoutingKey(key))
         })
@@ -60,234 +64,205 @@ struct Search<'p, 'b> {
     paths: &'p [Vec<String>],
     /// Fields that were met, with a key in them or not.
     settled: Set,
-    best: Option<(usize, Found<'b>)>,
+    best: Option<(usize, Cow<'b, [u8]>)>,
 }
 
-enum Found<'b> {
-    InBody(&'b [u8]),
-    Unescaped(Bytes),
-}
-
-impl<'p, 'b> Search<'p, 'b> {
-    fn value<'s>(&'s mut self, depth: usize, through: Set, here: Set) -> Value<'s, 'p, 'b> {
-        Value { search: self, depth, through, here }
+impl<'b> Search<'_, 'b> {
+    /// Goes through an object, whose brace is behind us, in which the paths of `candidates` go on at `depth`.
+    fn object(&mut self, text: &mut Text<'b>, depth: usize, candidates: Set) -> Option<()> {
+        if text.leave(b'}') {
+            return Some(());
+        }
+        loop {
+            let (name, is_escaped) = text.string()?;
+            text.enter(b':')?;
+            let name = if is_escaped { &unescape(name)? } else { name };
+            let (here, through) = self.matching(candidates, depth, name);
+            self.value(text, depth, here, through)?;
+            if here | through != 0 && self.is_over() {
+                return None;
+            }
+            if !text.goes_on(b'}')? {
+                return Some(());
+            }
+        }
     }
 
-    /// Whether all fields that are wanted more than the best one were met.
-    fn is_over(&self) -> bool {
-        self.best.as_ref().is_some_and(|(field, _)| self.settled.trailing_ones() as usize >= *field)
+    /// Goes through a value at which the paths of `here` end and in which those of `through` go on.
+    fn value(&mut self, text: &mut Text<'b>, depth: usize, here: Set, through: Set) -> Option<()> {
+        if here | through == 0 {
+            return text.skip();
+        }
+        // A field that is there twice counts once.
+        self.settled |= here;
+        match text.peek()? {
+            b'"' if here != 0 => {
+                let (list, is_escaped) = text.string()?;
+                let key = if is_escaped {
+                    first(&unescape(list)?).map(|key| Cow::Owned(key.to_vec()))
+                } else {
+                    first(list).map(Cow::Borrowed)
+                };
+                self.offer(here, key);
+                Some(())
+            }
+            b'[' if here != 0 => {
+                let key = text.first_string()?;
+                self.offer(here, key);
+                if self.is_over() { Some(()) } else { text.skip_to_end() }
+            }
+            b'{' if through != 0 => {
+                text.enter(b'{')?;
+                self.object(text, depth + 1, through)
+            }
+            _ => text.skip(),
+        }
     }
 
     /// Of the fields in `candidates`, those whose path has `name` at `depth`: that end there, and that go on.
-    fn matching(&self, candidates: Set, depth: usize, name: &str) -> (Set, Set) {
+    fn matching(&self, candidates: Set, depth: usize, name: &[u8]) -> (Set, Set) {
         let (mut here, mut through) = (0, 0);
         let mut left = candidates & !self.settled;
         while left != 0 {
             let field = left.trailing_zeros();
             left &= left - 1;
             let path = &self.paths[field as usize];
-            if path[depth] == name {
+            if path[depth].as_bytes() == name {
                 *(if path.len() == depth + 1 { &mut here } else { &mut through }) |= 1 << field;
             }
         }
         (here, through)
     }
 
-    /// Notes what the fields in `here` hold, `None` if no key.
-    fn settle(&mut self, here: Set, found: Option<Found<'b>>) {
-        self.settled |= here;
+    fn offer(&mut self, here: Set, key: Option<Cow<'b, [u8]>>) {
         let field = here.trailing_zeros() as usize;
-        if let Some(found) = found
-            && here != 0
+        if let Some(key) = key
             && self.best.as_ref().is_none_or(|(best, _)| field < *best)
         {
-            self.best = Some((field, found));
+            self.best = Some((field, key));
         }
     }
-}
 
-/// A value in which the paths of `through` go on, and at which those of `here` end.
-struct Value<'s, 'p, 'b> {
-    search: &'s mut Search<'p, 'b>,
-    depth: usize,
-    through: Set,
-    here: Set,
-}
-
-impl<'b> DeserializeSeed<'b> for Value<'_, '_, 'b> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'b>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
+    /// Whether all fields that are wanted more than the best one were met.
+    fn is_over(&self) -> bool {
+        self.best.as_ref().is_some_and(|(field, _)| self.settled.trailing_ones() as usize >= *field)
     }
 }
 
-impl<'b> Visitor<'b> for Value<'_, '_, 'b> {
-    type Value = ();
+/// What is left of a JSON text. Methods answer `None` where it is not what it should be.
+struct Text<'b> {
+    rest: &'b [u8],
+}
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_map<A: MapAccess<'b>>(self, mut object: A) -> Result<(), A::Error> {
-        let Self { search, depth, through, here } = self;
-        search.settle(here, None);
-        loop {
-            let name = Name { search, depth, candidates: through };
-            let Some((here, through)) = object.next_key_seed(name)? else { return Ok(()) };
-            if here | through == 0 {
-                object.next_value::<IgnoredAny>()?;
-                continue;
+impl<'b> Text<'b> {
+    /// The next byte that is not blank.
+    fn peek(&mut self) -> Option<u8> {
+        while let [byte, rest @ ..] = self.rest {
+            if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+                return Some(*byte);
             }
-            object.next_value_seed(search.value(depth + 1, through, here))?;
-            if search.is_over() {
-                // The deserializer will miss the end of the object: that is how the pass ends early.
-                return Ok(());
+            self.rest = rest;
+        }
+        None
+    }
+
+    /// Steps over `mark`, which must come next.
+    fn enter(&mut self, mark: u8) -> Option<()> {
+        self.leave(mark).then_some(())
+    }
+
+    /// Steps over `mark` if it comes next.
+    fn leave(&mut self, mark: u8) -> bool {
+        let is_next = self.peek() == Some(mark);
+        if is_next {
+            self.rest = &self.rest[1..];
+        }
+        is_next
+    }
+
+    /// Steps over a comma, or over `end`; whether it was a comma.
+    fn goes_on(&mut self, end: u8) -> Option<bool> {
+        if self.leave(b',') { Some(true) } else { self.enter(end).map(|()| false) }
+    }
+
+    /// A string's content as it stands, and whether there are escapes in it.
+    fn string(&mut self) -> Option<(&'b [u8], bool)> {
+        self.enter(b'"')?;
+        let content = self.rest;
+        let mut end = memchr2(b'"', b'\\', content)?;
+        let is_escaped = content[end] == b'\\';
+        while content[end] == b'\\' {
+            let after = end + 2;
+            end = after + memchr2(b'"', b'\\', content.get(after..)?)?;
+        }
+        self.rest = &content[end + 1..];
+        Some((&content[..end], is_escaped))
+    }
+
+    /// Steps over any value.
+    fn skip(&mut self) -> Option<()> {
+        match self.peek()? {
+            b'"' => self.string().map(|_| ()),
+            b'{' | b'[' => {
+                self.rest = &self.rest[1..];
+                self.skip_to_end()
+            }
+            _ => {
+                let end = memchr3(b',', b'}', b']', self.rest)?;
+                self.rest = &self.rest[end..];
+                Some(())
             }
         }
     }
 
-    fn visit_seq<A: SeqAccess<'b>>(self, mut array: A) -> Result<(), A::Error> {
-        let mut found = None;
-        while self.here != 0 && found.is_none() {
-            match array.next_element_seed(Element)? {
-                Some(element) => found = element,
-                None => break,
+    /// Steps over what is left of the innermost object or array, its end included. Counts depth, without recursion.
+    fn skip_to_end(&mut self) -> Option<()> {
+        let mut depth = 1_usize;
+        while depth > 0 {
+            let [byte, rest @ ..] = self.rest else { return None };
+            match byte {
+                b'"' => {
+                    self.string()?;
+                    continue;
+                }
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth -= 1,
+                _ => {}
+            }
+            self.rest = rest;
+        }
+        Some(())
+    }
+
+    /// The first element of an array that is a string and not blank, trimmed. Stops right behind it, or, where there is
+    /// none, before the array's end.
+    fn first_string(&mut self) -> Option<Option<Cow<'b, [u8]>>> {
+        self.enter(b'[')?;
+        while self.peek()? != b']' {
+            if self.peek()? == b'"' {
+                let (element, is_escaped) = self.string()?;
+                let element = if is_escaped {
+                    Cow::Owned(unescape(element)?.trim_ascii().to_vec())
+                } else {
+                    Cow::Borrowed(element.trim_ascii())
+                };
+                if !element.is_empty() {
+                    return Some(Some(element));
+                }
+            } else {
+                self.skip()?;
+            }
+            if !self.leave(b',') && self.peek()? != b']' {
+                return None;
             }
         }
-        self.search.settle(self.here, found);
-        if !self.search.is_over() {
-            while array.next_element::<IgnoredAny>()?.is_some() {}
-        }
-        Ok(())
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'b str) -> Result<(), E> {
-        self.search.settle(self.here, first(text.as_bytes()).map(Found::InBody));
-        Ok(())
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<(), E> {
-        let key = first(text.as_bytes()).map(Bytes::copy_from_slice);
-        self.search.settle(self.here, key.map(Found::Unescaped));
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        self.nothing();
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        self.nothing();
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        self.nothing();
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        self.nothing();
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        self.nothing();
-        Ok(())
+        Some(None)
     }
 }
 
-impl Value<'_, '_, '_> {
-    /// A value that holds no key.
-    fn nothing(self) {
-        self.search.settle(self.here, None);
-    }
-}
-
-/// A field's name: answers which of the candidates end there, and which go on.
-struct Name<'s, 'p, 'b> {
-    search: &'s Search<'p, 'b>,
-    depth: usize,
-    candidates: Set,
-}
-
-impl<'b> DeserializeSeed<'b> for Name<'_, '_, '_> {
-    type Value = (Set, Set);
-
-    fn deserialize<D: Deserializer<'b>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Name<'_, '_, '_> {
-    type Value = (Set, Set);
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(self.search.matching(self.candidates, self.depth, name))
-    }
-}
-
-/// An element of an array: the key in it if it is a string that is not blank.
-struct Element;
-
-impl<'b> DeserializeSeed<'b> for Element {
-    type Value = Option<Found<'b>>;
-
-    fn deserialize<D: Deserializer<'b>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'b> Visitor<'b> for Element {
-    type Value = Option<Found<'b>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'b str) -> Result<Self::Value, E> {
-        let text = text.as_bytes().trim_ascii();
-        Ok((!text.is_empty()).then_some(Found::InBody(text)))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        let text = text.as_bytes().trim_ascii();
-        Ok((!text.is_empty()).then(|| Found::Unescaped(Bytes::copy_from_slice(text))))
-    }
-
-    fn visit_map<A: MapAccess<'b>>(self, mut object: A) -> Result<Self::Value, A::Error> {
-        while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(None)
-    }
-
-    fn visit_seq<A: SeqAccess<'b>>(self, mut array: A) -> Result<Self::Value, A::Error> {
-        while array.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(None)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
+/// Decodes a string's content.
+#[cold]
+fn unescape(content: &[u8]) -> Option<Vec<u8>> {
+    let quoted = [b"\"", content, b"\""].concat();
+    serde_json::from_slice::<String>(&quoted).ok().map(String::into_bytes)
 }

@@ -1,30 +1,21 @@
 //! What the workers of one node share.
 
-use std::{
-    fmt,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-};
+use std::{fmt, sync::Arc};
 
 use http::HeaderValue;
-use prometheus_client::{
-    collector::Collector, encoding::DescriptorEncoder, metrics::info::Info, registry::Registry,
-};
-use tokio::{sync::Semaphore, time::Instant};
+use prometheus_client::{metrics::info::Info, registry::Registry};
+use tokio::sync::Semaphore;
 
 use super::{
     failure::Failure,
-    metrics::{Requests, counter, gauge},
+    metrics::Requests,
     request::{Reader, Rules},
     routes::Routes,
+    state::{Core, State},
 };
 use crate::{
     config::{Limits, Role},
     model::Indicators,
-    query::Engine,
-    store::Store,
 };
 
 /// Bytes that one permit of [`App::bulk`] stands for.
@@ -57,46 +48,15 @@ impl fmt::Debug for App {
     }
 }
 
-/// Where the node is in its life.
-#[derive(Debug)]
-struct State {
-    started: Instant,
-    core: OnceLock<Core>,
-    draining: AtomicBool,
-}
-
-/// What answers queries and takes writes.
-#[derive(Debug)]
-pub struct Core {
-    /// The database.
-    pub store: Store,
-    /// The queries and their cache.
-    pub engine: Engine<Store>,
-    /// What came of loading a snapshot file, in words.
-    pub restored: String,
-}
-
-/// One line of `/readyz`.
-#[derive(Debug, serde::Serialize)]
-pub(super) struct Check {
-    name: &'static str,
-    ok: bool,
-    detail: String,
-}
-
 impl App {
     /// A node that is still starting.
     #[must_use]
     pub fn new(addr: &str, role: Role, rules: Rules, limits: Limits) -> Self {
-        let state = Arc::new(State {
-            started: Instant::now(),
-            core: OnceLock::new(),
-            draining: AtomicBool::new(false),
-        });
+        let state = Arc::new(State::new());
         let requests = Arc::new(Requests::default());
         let mut registry = Registry::default();
         let build = [("version", env!("CARGO_PKG_VERSION")), ("mode", role.name())];
-        registry.register("kamaitachi_node_build", "What runs here.", Info::new(build));
+        registry.register("kamaitachi_node_build", "What runs here", Info::new(build));
         registry.register_collector(Box::new(Arc::clone(&requests)));
         registry.register_collector(Box::new(Arc::clone(&state)));
         let permits = usize::try_from(2 * limits.ingest_body.div_ceil(BULK_UNIT));
@@ -115,16 +75,10 @@ impl App {
         }
     }
 
-    /// From now on the node answers. Only the first call counts.
-    pub fn ready(&self, core: Core) {
-        if self.state.core.set(core).is_err() {
-            tracing::warn!("the node was made ready twice");
-        }
-    }
-
-    /// From now on the node says that it takes no more traffic, and answers what still comes.
-    pub fn drain(&self) {
-        self.state.draining.store(true, Relaxed);
+    /// Where the node is in its life.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
     }
 
     /// The address under which others reach the node.
@@ -133,15 +87,10 @@ impl App {
         &self.addr
     }
 
-    /// Seconds since the start.
-    pub(super) fn uptime(&self) -> u64 {
-        self.state.started.elapsed().as_secs()
-    }
-
     /// What answers, if the node is that far.
     #[must_use]
     pub fn core(&self) -> Option<&Core> {
-        self.state.core.get()
+        self.state.core()
     }
 
     pub(super) fn core_or_refuse(&self) -> Result<&Core, Failure> {
@@ -162,62 +111,5 @@ impl App {
 
     pub(super) fn reader<'r>(&'r self, indicators: &'r Indicators) -> Reader<'r> {
         Reader { rules: &self.rules, indicators }
-    }
-
-    /// Whether the node takes traffic, and why not.
-    pub(super) fn checks(&self) -> (bool, Vec<Check>) {
-        let core = self.core();
-        let draining = self.state.draining.load(Relaxed);
-        let detail = |done: Option<&str>| done.unwrap_or("not yet").to_owned();
-        let checks = vec![
-            Check { name: "store", ok: core.is_some(), detail: detail(core.map(|_| "open")) },
-            Check {
-                name: "snapshot",
-                ok: core.is_some(),
-                detail: detail(core.map(|core| core.restored.as_str())),
-            },
-            Check {
-                name: "traffic",
-                ok: !draining,
-                detail: if draining { "draining" } else { "taken" }.to_owned(),
-            },
-        ];
-        (checks.iter().all(|check| check.ok), checks)
-    }
-}
-
-impl Collector for State {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let to = &mut encoder;
-        let ready = self.core.get().is_some() && !self.draining.load(Relaxed);
-        gauge(to, "kamaitachi_node_ready", "Whether the node takes traffic.", ready.into())?;
-        gauge(
-            to,
-            "kamaitachi_node_uptime_seconds",
-            "Since the start of the node.",
-            self.started.elapsed().as_secs(),
-        )?;
-        let Some(core) = self.core.get() else { return Ok(()) };
-        let totals = core.store.totals();
-        gauge(to, "kamaitachi_store_revision", "Of the last write.", core.store.revision())?;
-        gauge(to, "kamaitachi_store_rows", "Rows in the store.", totals.records)?;
-        gauge(to, "kamaitachi_store_subjects", "Subjects in the store.", totals.subjects)?;
-        let cache = core.engine.stats();
-        gauge(to, "kamaitachi_cache_entries", "Entries in the cache.", cache.entries)?;
-        gauge(to, "kamaitachi_cache_bytes", "Bytes in the cache.", cache.bytes)?;
-        gauge(to, "kamaitachi_cache_max_bytes", "The most it may hold.", cache.max_bytes)?;
-        for (name, help, value) in [
-            ("requests_hit", "Requests that read no storage.", cache.hits),
-            ("requests_miss", "Requests that read storage.", cache.misses),
-            ("requests_partial", "Misses that found some of their data.", cache.partial_hits),
-            ("evictions", "Entries that gave way to others.", cache.evictions),
-            ("expired", "Entries that grew too old.", cache.expired),
-            ("rejected_stale", "Reads that a write overtook.", cache.rejected_stale),
-            ("subject_hits", "Subjects that were known.", cache.subject_hits),
-            ("subject_misses", "Subjects that had to be read.", cache.subject_misses),
-        ] {
-            counter(to, &format!("kamaitachi_cache_{name}"), help, value)?;
-        }
-        Ok(())
     }
 }

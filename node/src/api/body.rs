@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue, header};
 use super::failure::Failure;
 use crate::store::rows::Format;
 
-/// How much of a refused body is still read, so that a client that sends first and listens
+/// How much more than its limit is still read of a body, so that a client that sends first and listens
 /// afterwards gets to see the refusal instead of a reset connection.
 const DRAINED: u64 = 16 << 20;
 /// Unpacked bytes a packed body may always have, whatever its size.
@@ -24,23 +24,31 @@ const MAX_RATIO: u64 = 250;
 
 /// Reads a body to its end. One that arrived in one piece is not copied.
 ///
+/// One that is too large is still taken, and dropped, where it is not much larger and its client
+/// did not ask first whether to send it.
+///
 /// Cancel safe in so far as nothing is kept of a body whose reading was dropped.
 ///
 /// # Errors
 /// [`Failure::TooLarge`] beyond `limit` bytes, [`Failure::BodyCut`] if the body breaks off.
-pub async fn read<B>(body: B, limit: u64) -> Result<Bytes, Failure>
+pub async fn read<B>(headers: &HeaderMap, body: B, limit: u64) -> Result<Bytes, Failure>
 where
     B: http_body::Body<Data = Bytes, Error: Display>,
 {
     let mut body = pin!(body);
-    if body.size_hint().lower() > limit {
-        return Err(refuse(body, limit).await);
+    let declared = body.size_hint().lower();
+    if declared > limit {
+        if !headers.contains_key(header::EXPECT) && declared <= limit.saturating_add(DRAINED) {
+            drain(body, declared).await;
+        }
+        return Err(Failure::TooLarge { limit });
     }
     let mut whole = Bytes::new();
     let mut joined = Vec::new();
     while let Some(data) = next_data(body.as_mut()).await? {
         if (whole.len() + joined.len() + data.len()) as u64 > limit {
-            return Err(refuse(body, limit).await);
+            drain(body, DRAINED).await;
+            return Err(Failure::TooLarge { limit });
         }
         if whole.is_empty() && joined.is_empty() {
             whole = data;
@@ -55,21 +63,17 @@ where
     Ok(if joined.is_empty() { whole } else { joined.into() })
 }
 
-/// Reads a little further and lets it all drop.
-async fn refuse<B>(mut body: Pin<&mut B>, limit: u64) -> Failure
+/// Reads up to so many bytes further and lets them all drop.
+async fn drain<B>(mut body: Pin<&mut B>, mut left: u64)
 where
     B: http_body::Body<Data = Bytes, Error: Display>,
 {
-    let mut left = DRAINED;
-    if body.size_hint().lower() <= left {
-        while let Ok(Some(data)) = next_data(body.as_mut()).await {
-            left = left.saturating_sub(data.len() as u64);
-            if left == 0 {
-                break;
-            }
+    while let Ok(Some(data)) = next_data(body.as_mut()).await {
+        left = left.saturating_sub(data.len() as u64);
+        if left == 0 {
+            break;
         }
     }
-    Failure::TooLarge { limit }
 }
 
 async fn next_data<B>(mut body: Pin<&mut B>) -> Result<Option<Bytes>, Failure>
@@ -249,18 +253,21 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_may_be_as_long_as_its_limit_and_no_longer() {
-        assert_eq!(read(pieces(&[b"ab", b"", b"cde"]), 5).await.unwrap(), "abcde");
-        assert_eq!(read(pieces(&[]), 0).await.unwrap(), "");
+        assert_eq!(
+            read(&HeaderMap::new(), pieces(&[b"ab", b"", b"cde"]), 5).await.unwrap(),
+            "abcde"
+        );
+        assert_eq!(read(&HeaderMap::new(), pieces(&[]), 0).await.unwrap(), "");
         let too_large = Failure::TooLarge { limit: 4 };
-        assert_eq!(read(pieces(&[b"ab", b"cde"]), 4).await, Err(too_large));
+        assert_eq!(read(&HeaderMap::new(), pieces(&[b"ab", b"cde"]), 4).await, Err(too_large));
         let declared = Full::new(Bytes::from_static(b"abcde"));
-        assert_eq!(read(declared, 4).await, Err(Failure::TooLarge { limit: 4 }));
+        assert_eq!(read(&HeaderMap::new(), declared, 4).await, Err(Failure::TooLarge { limit: 4 }));
     }
 
     #[tokio::test]
     async fn a_body_in_one_piece_is_not_copied() {
         let sent = Bytes::from_static(b"whole");
-        let got = read(Full::new(sent.clone()), 100).await.unwrap();
+        let got = read(&HeaderMap::new(), Full::new(sent.clone()), 100).await.unwrap();
         assert_eq!(got.as_ptr(), sent.as_ptr());
     }
 
@@ -270,7 +277,7 @@ mod tests {
             Ok(Frame::data(Bytes::from_static(b"{}"))),
             Err(io::Error::other("reset")),
         ]));
-        assert_eq!(read(broken.boxed(), 100).await, Err(Failure::BodyCut));
+        assert_eq!(read(&HeaderMap::new(), broken.boxed(), 100).await, Err(Failure::BodyCut));
     }
 
     fn headers(name: header::HeaderName, value: &'static str) -> HeaderMap {

@@ -9,6 +9,7 @@ use super::{
 };
 
 /// A refusal of `field`, in the words every refusal of a field has.
+#[must_use]
 pub fn refuse(field: &str, given: &Given<'_>, expected: &str) -> Failure {
     if given.is_absent() {
         return Failure::bad(format!("field `{field}` is required: expected {expected}"));

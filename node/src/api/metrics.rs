@@ -156,6 +156,23 @@ pub fn counter(
         .encode_counter::<NoLabelSet, _, u64>(&value, None)
 }
 
+/// Numbers of a [`Collector`] that differ in one label.
+///
+/// # Errors
+/// If the encoder's buffer refuses to grow.
+pub fn counters<const N: usize>(
+    encoder: &mut DescriptorEncoder<'_>,
+    (name, help): (&str, &str),
+    label: &'static str,
+    values: [(&'static str, u64); N],
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    values.iter().try_for_each(|(value, count)| {
+        let labels = [(label, *value)];
+        family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(count, None)
+    })
+}
+
 /// One level of a [`Collector`], without labels.
 ///
 /// # Errors
@@ -202,7 +219,7 @@ impl Exposition {
 }
 
 /// From OpenMetrics to the classic format: there the descriptor of a counter carries the `_total`
-/// of its samples, and neither units nor an end mark are written.
+/// of its samples, an info is a gauge, and neither units nor an end mark are written.
 fn classic(open_metrics: &str) -> String {
     let mut text = String::with_capacity(open_metrics.len());
     let mut lines = open_metrics.lines().peekable();
@@ -210,25 +227,29 @@ fn classic(open_metrics: &str) -> String {
         if line.starts_with("# UNIT ") || line == "# EOF" {
             continue;
         }
-        let described =
-            if line.starts_with("# HELP ") { lines.peek().copied() } else { Some(line) };
-        let name = described.and_then(counter_name).filter(|_| line.starts_with("# "));
-        match name.and_then(|name| Some((name, line.split_once(name)?))) {
-            Some((name, (before, after))) => {
-                for part in [before, name, "_total", after] {
-                    text.push_str(part);
-                }
-            }
-            None => text.push_str(line),
+        let next = lines.peek().and_then(|next| suffixed(next));
+        if let Some((name, suffix, kind)) = suffixed(line) {
+            text.push_str(&format!("# TYPE {name}{suffix} {kind}"));
+        } else if let Some((name, suffix, _)) = next
+            && let Some(help) = line.strip_prefix("# HELP ").and_then(|l| l.strip_prefix(name))
+        {
+            text.push_str(&format!("# HELP {name}{suffix}{help}"));
+        } else {
+            text.push_str(line);
         }
         text.push('\n');
     }
     text
 }
 
-/// The name of the counter whose type this line tells.
-fn counter_name(line: &str) -> Option<&str> {
-    line.strip_prefix("# TYPE ")?.strip_suffix(" counter")
+/// From the type line of a metric whose samples carry a suffix: its name, the suffix, and what
+/// the classic format calls its type.
+fn suffixed(line: &str) -> Option<(&str, &'static str, &'static str)> {
+    match line.strip_prefix("# TYPE ")?.split_once(' ')? {
+        (name, "counter") => Some((name, "_total", "counter")),
+        (name, "info") => Some((name, "_info", "gauge")),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -243,6 +264,8 @@ mod tests {
         requests.count(Some(Endpoint::OpenApi), StatusCode::IM_A_TEAPOT, took);
         requests.count(None, StatusCode::NOT_FOUND, took);
         let mut registry = Registry::default();
+        let build = prometheus_client::metrics::info::Info::new([("version", "1")]);
+        registry.register("build", "What runs here", build);
         registry.register_collector(Box::new(requests));
         registry
     }
@@ -270,6 +293,9 @@ mod tests {
         assert!(text.contains("# HELP kamaitachi_node_requests_total Requests answered"), "{text}");
         assert!(text.contains("# TYPE kamaitachi_node_requests_total counter\n"), "{text}");
         assert!(text.contains("# TYPE kamaitachi_node_request_duration_seconds histogram\n"));
+        assert!(text.starts_with(
+            "# HELP build_info What runs here.\n# TYPE build_info gauge\nbuild_info{version=\"1\"} 1\n"
+        ));
         assert!(!text.contains("# EOF") && !text.contains("# UNIT"));
     }
 

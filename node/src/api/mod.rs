@@ -10,13 +10,16 @@ pub mod fields;
 mod handlers;
 pub mod json;
 pub mod metrics;
+mod openapi;
 pub mod params;
 pub mod records;
 pub mod request;
 pub mod respond;
 pub mod routes;
 mod service;
+mod state;
 
-pub use app::{App, Core};
-pub use handlers::status::OPENAPI;
+pub use app::App;
+pub use openapi::OPENAPI;
 pub use service::Service;
+pub use state::{Core, State};

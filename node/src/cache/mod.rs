@@ -7,6 +7,7 @@ mod knowledge;
 mod load;
 pub mod lru;
 mod members;
+pub mod snapshot;
 pub mod stock_data_map;
 mod writes;
 

@@ -19,6 +19,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, db: &Path) -> Result<(), Failure> {
+    super::make_directory(db)?;
     super::runtime()?.block_on(async {
         let store = Store::open(Options::new(db)).await.map_err(Failure::failed)?;
         let terminal = stderr().is_terminal();

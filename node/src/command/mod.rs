@@ -5,7 +5,7 @@ mod import;
 mod sample;
 mod serve;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 use kamaitachi_serve::exit::{self, Completions, Failure};
@@ -52,6 +52,13 @@ pub(crate) fn run() -> Result<(), Failure> {
 
 fn required(db: Option<PathBuf>, command: &str) -> Result<PathBuf, Failure> {
     db.ok_or_else(|| Failure::usage(format_args!("{command} needs --db FILE")))
+}
+
+/// Makes the directory that `file` is to be in.
+fn make_directory(file: &Path) -> Result<(), Failure> {
+    let Some(dir) = file.parent().filter(|dir| !dir.as_os_str().is_empty()) else { return Ok(()) };
+    let failed = |error| Failure::failed(format_args!("{}: {error}", dir.display()));
+    std::fs::create_dir_all(dir).map_err(failed)
 }
 
 /// A runtime for a tool that does one thing.

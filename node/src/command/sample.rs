@@ -40,6 +40,7 @@ pub(super) fn run(args: &Args, db: PathBuf) -> Result<(), Failure> {
         overwrite: args.overwrite,
         db,
     };
+    super::make_directory(&options.db)?;
     let terminal = stderr().is_terminal();
     let mut told = 0;
     let summary = generate(&options, |done, all| {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use kamaitachi_node::{Node, StartError, config::Config};
 use kamaitachi_serve::{config::Env, exit::Failure, logs, shutdown::Drain};
+use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 
 pub(super) fn run(path: Option<&Path>, db: Option<PathBuf>) -> Result<(), Failure> {
@@ -21,9 +22,12 @@ async fn serve(config: Config) -> Result<(), Failure> {
         () = drain.requested() => return Ok(()),
     };
     announce(&node, mode, &file);
+    let mut wanted = signal(SignalKind::user_defined2())?;
     loop {
         tokio::select! {
             () = drain.requested() => break,
+            // What comes of it is logged where it is done.
+            _ = wanted.recv() => drop(node.save_snapshot().await),
             () = node.failed() => return Err(Failure::failed("a worker thread failed; the log has the cause")),
         }
     }
@@ -48,7 +52,7 @@ fn announce(node: &Node, mode: &str, file: &Path) {
         revision = core.store.revision(),
         records = totals.records,
         subjects = totals.subjects,
-        snapshot = core.restored,
+        snapshot = %core.snapshots.restored(),
         "node serves"
     );
 }

@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret, SecretBox};
 use super::{Cache, Config, Database, Limits, Log, Role, Server, Snapshots, raw, snapshots_beside};
 use crate::{
     api::{json, request::Rules},
+    cache::snapshot::SnapshotOptions,
     store::Durability,
 };
 
@@ -165,11 +166,13 @@ fn cache(raw: raw::Cache, database: &Database, env: &Env, section: &mut Section<
         max_bytes: section.within("max_bytes", raw.max_bytes.as_usize(), 1 << 10..=usize::MAX / 2),
         ttl: span(section, "ttl", raw.ttl.into(), Duration::from_secs(1), LONG),
         snapshots: Snapshots {
-            dir: dir.unwrap_or_else(|| snapshots_beside(&database.path)),
+            files: SnapshotOptions {
+                dir: dir.unwrap_or_else(|| snapshots_beside(&database.path)),
+                keep: section.within("snapshot_keep", raw.snapshot_keep, 1..=1000),
+                compress,
+                key,
+            },
             interval: (!interval.is_zero()).then_some(interval),
-            keep: section.within("snapshot_keep", raw.snapshot_keep, 1..=1000),
-            compress,
-            key,
         },
     }
 }

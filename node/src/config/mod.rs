@@ -16,9 +16,8 @@ use kamaitachi_serve::{
     config::{ConfigError, Env, load_checked},
     logs::LogFormat,
 };
-use secrecy::SecretBox;
 
-use crate::{api::request::Rules, store::Durability};
+use crate::{api::request::Rules, cache::snapshot::SnapshotOptions, store::Durability};
 
 /// Everything a node is told at its start.
 #[derive(Debug)]
@@ -77,11 +76,13 @@ impl Config {
                 max_bytes: raw.cache.max_bytes.as_usize(),
                 ttl: raw.cache.ttl.into(),
                 snapshots: Snapshots {
-                    dir: snapshots_beside(&path),
+                    files: SnapshotOptions {
+                        dir: snapshots_beside(&path),
+                        keep: raw.cache.snapshot_keep,
+                        compress: false,
+                        key: None,
+                    },
                     interval: Some(raw.cache.snapshot_interval.into()),
-                    keep: raw.cache.snapshot_keep,
-                    compress: false,
-                    key: None,
                 },
             },
             database: Database { path, durability: Durability::Full, readers: None },
@@ -165,23 +166,17 @@ pub struct Cache {
     pub max_bytes: usize,
     /// How long an entry lives.
     pub ttl: Duration,
-    /// The files it is saved to.
+    /// How it is saved.
     pub snapshots: Snapshots,
 }
 
-/// The files a cache is saved to.
+/// How a cache is saved.
 #[derive(Debug)]
 pub struct Snapshots {
-    /// Their directory.
-    pub dir: PathBuf,
+    /// The files.
+    pub files: SnapshotOptions,
     /// How often one is written; `None` only at a stop and on demand.
     pub interval: Option<Duration>,
-    /// How many are kept.
-    pub keep: usize,
-    /// Whether they are compressed.
-    pub compress: bool,
-    /// The key they are encrypted with, if they are.
-    pub key: Option<SecretBox<[u8; 32]>>,
 }
 
 /// What a request may cost.

@@ -43,7 +43,7 @@ fn the_files_in_conf_hold_every_key_with_its_default() {
     let defaults = Config::load(None, None, &Env::default()).unwrap();
     let mut master = Config::load(Some(&conf("master.toml")), None, &Env::default()).unwrap();
     assert_eq!(master.database.path, defaults.database.path);
-    master.cache.snapshots.dir = defaults.cache.snapshots.dir.clone();
+    master.cache.snapshots.files.dir = defaults.cache.snapshots.files.dir.clone();
     assert_eq!(format!("{master:?}"), format!("{defaults:?}"));
 
     let known = serde_json::to_value(raw::Raw::default()).unwrap();
@@ -72,9 +72,8 @@ fn the_files_in_conf_hold_every_key_with_its_default() {
     }
 }
 
-#[test]
-fn one_run_names_every_mistake_with_its_key() {
-    let bad = r#"
+/// One bad value for every rule.
+const BAD: &str = r#"
         [server]
         mode = "boss"
         host = "nowhere"
@@ -116,7 +115,10 @@ fn one_run_names_every_mistake_with_its_key() {
         connections = 0
         head_bytes = 1
     "#;
-    let report = read(bad).unwrap_err();
+
+#[test]
+fn one_run_names_every_mistake_with_its_key() {
+    let report = read(BAD).unwrap_err();
     for key in [
         "server.mode",
         "server.host",
@@ -179,7 +181,7 @@ fn the_environment_and_the_command_line_override_the_file() {
     let given = Some(PathBuf::from("other.db"));
     let config = Config::load(None, given, &Env::default()).unwrap();
     assert_eq!(config.database.path, Path::new("other.db"));
-    assert_eq!(config.cache.snapshots.dir, Path::new("other.db.snapshots"));
+    assert_eq!(config.cache.snapshots.files.dir, Path::new("other.db.snapshots"));
 }
 
 #[test]
@@ -188,7 +190,7 @@ fn the_key_of_snapshots_comes_from_the_environment_and_is_never_shown() {
     let text = "[cache]\nsnapshot_key = 'env:SNAPSHOT_KEY'";
     let config = read_with(text, &[("SNAPSHOT_KEY", &key)]).unwrap();
     let shown = format!("{config:?}");
-    let secret = config.cache.snapshots.key.unwrap();
+    let secret = config.cache.snapshots.files.key.unwrap();
     assert_eq!(secret.expose_secret()[..3], [0, 0xff, 0]);
     assert!(!shown.contains("255") && !shown.contains("00ff"), "{shown}");
     assert!(read(text).unwrap_err().contains("SNAPSHOT_KEY is not set"));

@@ -12,7 +12,7 @@ pub use answer::{Answer, CacheStatus, QueryError, Stats};
 pub use ask::{
     IndicatorList, Order, Page, PeriodQuery, Scope, Selection, SnapshotQuery, SortField,
 };
-pub use engine::Engine;
+pub use engine::{Engine, Restored};
 pub use source::Source;
 pub use subjects::SubjectList;
 #[cfg(test)]

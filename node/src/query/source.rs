@@ -42,6 +42,15 @@ pub trait Source: Send + Sync + 'static {
         keyword: &str,
     ) -> impl Future<Output = Result<(Revision, Vec<Subject>), StoreError>> + Send;
 
+    /// The subjects written after `revision`, in any order, and the revision of the answer.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    fn changes_since(
+        &self,
+        revision: Revision,
+    ) -> impl Future<Output = Result<(Revision, Vec<Subject>), StoreError>> + Send;
+
     /// The newest committed revision.
     fn revision(&self) -> Revision;
 
@@ -65,6 +74,14 @@ impl Source for Store {
         keyword: &str,
     ) -> Result<(Revision, Vec<Subject>), StoreError> {
         self.tagged(topic, id, keyword, None).await
+    }
+
+    async fn changes_since(
+        &self,
+        revision: Revision,
+    ) -> Result<(Revision, Vec<Subject>), StoreError> {
+        let (now, changes) = self.changes_since(revision).await?;
+        Ok((now, changes.subjects))
     }
 
     fn revision(&self) -> Revision {

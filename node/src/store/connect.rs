@@ -48,7 +48,9 @@ pub(super) fn reader(options: &Options) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = open(options, flags)?;
     conn.pragma_update(None, "query_only", true)?;
-    conn.pragma_update(None, "cache_size", -4_096)?;
+    // Enough for the inner pages of ten million rows and their index; the kernel keeps the leaves.
+    conn.pragma_update(None, "cache_size", -8_192)?;
+    conn.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(conn)
 }
 
@@ -64,6 +66,5 @@ fn open(options: &Options, flags: OpenFlags) -> rusqlite::Result<Connection> {
     // A file that shrinks under a memory map kills the process; read() gives an error.
     conn.pragma_update(None, "mmap_size", 0)?;
     conn.pragma_update(None, "cell_size_check", true)?;
-    conn.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(conn)
 }

@@ -37,7 +37,8 @@ const DERIVED: &str = "SELECT k,
     n, ?1 FROM (SELECT subject_key AS k, count(*) AS n FROM finance_data INDEXED BY finance_data_key
       WHERE KEYS GROUP BY subject_key)";
 
-/// Fills the empty table `subjects` from the rows. `empty` names columns known to hold nothing.
+/// Draws the facts of all subjects from their rows; those without rows stay as subjects of none.
+/// `empty` names columns known to hold nothing.
 pub(super) fn derive_all(
     conn: &Connection,
     revision: Revision,
@@ -48,7 +49,13 @@ pub(super) fn derive_all(
         // Spares a search through every row of every subject.
         select = select.replace(&format!("AND {column} <> ''"), "AND false");
     }
-    conn.execute(&format!("INSERT INTO subjects {select}"), [revision.cast_signed()])?;
+    let revision = revision.cast_signed();
+    conn.execute(
+        "UPDATE subjects SET name = NULL, status = NULL, listing_date = NULL, category = '', \
+         topic = '', row_count = 0, revision = ?1",
+        [revision],
+    )?;
+    conn.execute(&format!("INSERT OR REPLACE INTO subjects {select}"), [revision])?;
     Ok(())
 }
 

@@ -1,6 +1,8 @@
 //! One allocation for a text that many rows share.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
+
+use hashbrown::HashSet;
 
 /// Hands out the same `Arc` for equal texts, such as the few hundred dates of a whole market.
 ///

@@ -25,7 +25,7 @@ pub(super) fn needs(
 ) -> Result<(Revision, Vec<Found>), StoreError> {
     let Reader { conn, shared, texts } = reader;
     let (transaction, revision) = snapshot(conn)?;
-    // Loaded after the snapshot began: every column the needs can name is in it.
+    // Needs name what was published before they were asked, so the snapshot has those columns.
     let indicators = shared.indicators.load();
     let mut subjects = transaction.prepare_cached(
         "SELECT name, status, listing_date, category FROM subjects \

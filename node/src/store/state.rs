@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::{StoreError, Totals};
+use super::Totals;
 use crate::model::Revision;
 
 /// The file's own account, kept in step by every write.
@@ -28,7 +28,7 @@ impl State {
         })
     }
 
-    pub(super) fn save(self, conn: &Connection) -> Result<(), StoreError> {
+    pub(super) fn save(self, conn: &Connection) -> rusqlite::Result<()> {
         let numbers =
             [self.revision, self.membership_revision, self.totals.records, self.totals.subjects]
                 .map(u64::cast_signed);

@@ -114,11 +114,11 @@ impl Writer {
     /// Opens the file and brings it up to date.
     pub(super) fn open(options: &Options, shared: Arc<Shared>) -> Result<Self, OpenReason> {
         let conn = connect::writer(options)?;
-        let kind = schema::recognise(&conn)?;
-        connect::use_log(&conn)?;
-        if kind == Kind::ToMigrate {
+        if schema::recognise(&conn)? == Kind::ToMigrate {
+            // Before the log, through which a new index would have to be written twice.
             schema::migrate(&conn)?;
         }
+        connect::use_log(&conn)?;
         let state = State::load(&conn)?;
         let indicators = Arc::new(schema::indicators(&conn, &Indicators::default())?);
         let mut writer = Self {

@@ -133,6 +133,17 @@ async fn a_signal_drains_and_ends_with_0() {
 }
 
 #[tokio::test]
+async fn sigusr2_saves_the_cache() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = Process::start(&dir.path().join("node.db"), &[]);
+    node.signal("-USR2");
+    let saved = node.log.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert!(saved.contains("cache snapshot saved"), "{saved}");
+    let files = std::fs::read_dir(dir.path().join("node.db.snapshots")).unwrap();
+    assert_eq!(files.count(), 1);
+}
+
+#[tokio::test]
 async fn a_drain_finishes_what_is_in_flight() {
     let Running { node, client, dir: _dir } = Running::master().await;
     let mut slow = TcpStream::connect(node.local_addr()).await.unwrap();

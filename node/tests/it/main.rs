@@ -6,5 +6,6 @@ mod lifecycle;
 mod protocol;
 mod records;
 mod selection;
+mod snapshots;
 mod support;
 mod truth;

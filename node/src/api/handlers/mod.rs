@@ -19,7 +19,7 @@ where
     B: http_body::Body<Data = Bytes, Error: Display>,
 {
     body::expect_json(&head.headers)?;
-    body::read(body, app.limits.body).await
+    body::read(&head.headers, body, app.limits.body).await
 }
 
 /// What a client is told of an error of the store; the log gets the cause.

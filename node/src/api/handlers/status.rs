@@ -5,18 +5,17 @@ use serde::Serialize;
 
 use crate::{
     api::{
-        app::{App, Check},
+        app::App,
         failure::Failure,
         metrics::Exposition,
+        openapi::OPENAPI,
         params,
         respond::{self, Body, Envelope},
         service::Answered,
+        state::Check,
     },
     query,
 };
-
-/// The description of the API, an OpenAPI 3.1 document.
-pub const OPENAPI: &str = include_str!("../openapi.json");
 
 #[derive(Serialize)]
 struct Stats<'a> {
@@ -25,7 +24,7 @@ struct Stats<'a> {
     revision: u64,
     cache: query::Stats,
     indicators: usize,
-    node: &'a str,
+    service_addr: &'a str,
     mode: &'static str,
     version: &'static str,
     uptime_seconds: u64,
@@ -41,10 +40,10 @@ pub(in crate::api) fn stats(app: &App) -> Result<Answered, Failure> {
         revision,
         cache: core.engine.stats(),
         indicators: core.store.indicators().len(),
-        node: &app.addr,
+        service_addr: &app.addr,
         mode: app.role.name(),
         version: env!("CARGO_PKG_VERSION"),
-        uptime_seconds: app.uptime(),
+        uptime_seconds: app.state().uptime(),
     });
     Ok(Answered { response, revision: Some(revision) })
 }
@@ -69,7 +68,7 @@ struct Readiness {
 }
 
 pub(in crate::api) fn ready(app: &App) -> Result<Answered, Failure> {
-    let (ready, checks) = app.checks();
+    let (ready, checks) = app.state().checks();
     let (code, status) = if ready {
         (StatusCode::OK, "ready")
     } else {

@@ -41,7 +41,7 @@ where
     let packing = body::packing(&head.headers)?;
     let _held = hold(app, &body, packing).await?;
     let limit = app.limits.ingest_body;
-    let body = body::read(body, limit).await?;
+    let body = body::read(&head.headers, body, limit).await?;
     let parsing = tokio::task::spawn_blocking(move || parse(body, format, packing, limit));
     let batch = parsing.await.map_err(|error| {
         tracing::error!(%error, "parsing a bulk body failed");

@@ -33,9 +33,9 @@ pub enum Given<'a> {
     /// A string.
     Text(Cow<'a, str>),
     /// An array.
-    List(Vec<Given<'a>>),
+    List(Vec<Self>),
     /// An object, in the order of the body.
-    Map(Vec<(Cow<'a, str>, Given<'a>)>),
+    Map(Vec<(Cow<'a, str>, Self)>),
 }
 
 impl Given<'_> {

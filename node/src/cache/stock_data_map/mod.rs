@@ -15,6 +15,7 @@
 //! A row costs 24 bytes, its text (some 25) and 8 bytes for each indicator.
 
 mod merge;
+mod parts;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 use kamaitachi_policies::coverage::Coverage;
 
 pub use merge::Learned;
+pub(crate) use parts::{InvalidParts, Parts, RawFacts};
 use text::Head;
 pub(crate) use text::escape;
 

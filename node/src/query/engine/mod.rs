@@ -1,11 +1,14 @@
 //! Answers queries from what is known, and reads the rest.
 
 mod learn;
+mod persist;
 mod read;
 mod recall;
 mod scope;
 #[cfg(test)]
 mod tests;
+
+pub use persist::Restored;
 
 use std::{fmt, sync::Arc};
 

@@ -33,6 +33,7 @@ struct Shared {
     log: Mutex<Vec<Vec<Need>>>,
     lists: AtomicUsize,
     trouble: Mutex<Trouble>,
+    waiting: AtomicUsize,
     /// Turns to yield before and after a read takes its snapshot, from a seed.
     delays: Mutex<Option<u64>>,
 }
@@ -167,8 +168,15 @@ impl Mock {
             let mut opened = pin!(gate.notified());
             // Registered before anyone can see that the read waits.
             opened.as_mut().enable();
+            self.shared.waiting.fetch_add(1, SeqCst);
             opened.await;
+            self.shared.waiting.fetch_sub(1, SeqCst);
         }
+    }
+
+    /// How many wait at a gate.
+    pub(crate) fn waiting(&self) -> usize {
+        self.shared.waiting.load(SeqCst)
     }
 
     pub(crate) fn fail(&self, fail: bool) {
@@ -241,6 +249,21 @@ impl Source for Mock {
     ) -> Result<(Revision, Vec<Subject>), StoreError> {
         self.shared.lists.fetch_add(1, SeqCst);
         self.answer(|world| world.tagged(topic, id, keyword)).await
+    }
+
+    async fn changes_since(
+        &self,
+        revision: Revision,
+    ) -> Result<(Revision, Vec<Subject>), StoreError> {
+        let now = self.world();
+        self.pass(Stage::AfterSnapshot).await;
+        // What differs from the world as it was then, seen the slow way.
+        let then = self.since(revision).first().cloned();
+        let changed = now.stocks.iter().filter(|(subject, stock)| {
+            let old = then.as_ref().and_then(|then| then.stocks.get(*subject));
+            old.is_none_or(|old| format!("{old:?}") != format!("{stock:?}"))
+        });
+        Ok((now.revision, changed.map(|(subject, _)| Subject::from(&**subject)).collect()))
     }
 
     fn revision(&self) -> Revision {

@@ -20,48 +20,71 @@ CREATE TABLE IF NOT EXISTS subject_tags(
 /// - `outside_changes`: subjects whose rows others wrote; the empty name stands for tags.
 /// - `data_info`, `data_points`: data management.
 pub(super) const OURS: &str = "
-CREATE TABLE store_state(
+CREATE TABLE IF NOT EXISTS store_state(
   id INTEGER PRIMARY KEY CHECK (id = 1), schema INTEGER NOT NULL, revision INTEGER NOT NULL,
   membership_revision INTEGER NOT NULL, records INTEGER NOT NULL, subjects INTEGER NOT NULL,
   probes INTEGER NOT NULL);
-INSERT INTO store_state VALUES (1, 1, 0, 0, 0, 0, 0);
-CREATE TABLE subjects(
+INSERT OR IGNORE INTO store_state VALUES (1, 1, 0, 0, 0, 0, 0);
+CREATE TABLE IF NOT EXISTS subjects(
   subject_key TEXT NOT NULL PRIMARY KEY, name TEXT, status TEXT, listing_date TEXT,
   category TEXT NOT NULL, topic TEXT NOT NULL, row_count INTEGER NOT NULL,
   revision INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX subjects_topic ON subjects(topic);
-CREATE INDEX subject_tags_selection ON subject_tags(id, keyword, subject_key);
-CREATE TABLE outside_changes(subject_key TEXT);
-CREATE INDEX outside_changes_subject ON outside_changes(subject_key);
-CREATE TABLE data_info(
+CREATE INDEX IF NOT EXISTS subjects_topic ON subjects(topic);
+CREATE INDEX IF NOT EXISTS subject_tags_selection ON subject_tags(id, keyword, subject_key);
+CREATE TABLE IF NOT EXISTS outside_changes(subject_key TEXT);
+CREATE INDEX IF NOT EXISTS outside_changes_subject ON outside_changes(subject_key);
+CREATE TABLE IF NOT EXISTS data_info(
   table_id INTEGER NOT NULL, id TEXT NOT NULL, create_time TEXT NOT NULL,
   update_time INTEGER NOT NULL, PRIMARY KEY (table_id, id)) WITHOUT ROWID;
-CREATE TABLE data_points(
+CREATE TABLE IF NOT EXISTS data_points(
   table_id INTEGER NOT NULL, id TEXT NOT NULL, at INTEGER NOT NULL, point TEXT NOT NULL,
   PRIMARY KEY (table_id, id, at)) WITHOUT ROWID;
 ";
 
 /// Notes what others write. This program's connections have triggers switched off.
 pub(super) const TRIGGERS: &str = "
-CREATE TRIGGER finance_data_inserted_outside AFTER INSERT ON finance_data
+CREATE TRIGGER IF NOT EXISTS finance_data_inserted_outside AFTER INSERT ON finance_data
 WHEN NOT EXISTS (SELECT 1 FROM outside_changes WHERE subject_key = NEW.subject_key)
 BEGIN INSERT INTO outside_changes VALUES (NEW.subject_key); END;
-CREATE TRIGGER finance_data_updated_outside AFTER UPDATE ON finance_data
+CREATE TRIGGER IF NOT EXISTS finance_data_updated_outside AFTER UPDATE ON finance_data
 WHEN NOT EXISTS (SELECT 1 FROM outside_changes WHERE subject_key = NEW.subject_key)
 BEGIN INSERT INTO outside_changes VALUES (NEW.subject_key); END;
-CREATE TRIGGER finance_data_moved_outside AFTER UPDATE OF subject_key ON finance_data
+CREATE TRIGGER IF NOT EXISTS finance_data_moved_outside AFTER UPDATE OF subject_key ON finance_data
 WHEN NOT EXISTS (SELECT 1 FROM outside_changes WHERE subject_key = OLD.subject_key)
 BEGIN INSERT INTO outside_changes VALUES (OLD.subject_key); END;
-CREATE TRIGGER finance_data_deleted_outside AFTER DELETE ON finance_data
+CREATE TRIGGER IF NOT EXISTS finance_data_deleted_outside AFTER DELETE ON finance_data
 WHEN NOT EXISTS (SELECT 1 FROM outside_changes WHERE subject_key = OLD.subject_key)
 BEGIN INSERT INTO outside_changes VALUES (OLD.subject_key); END;
-CREATE TRIGGER subject_tags_inserted_outside AFTER INSERT ON subject_tags
+CREATE TRIGGER IF NOT EXISTS subject_tags_inserted_outside AFTER INSERT ON subject_tags
 WHEN NOT EXISTS (SELECT 1 FROM outside_changes WHERE subject_key = '')
 BEGIN INSERT INTO outside_changes VALUES (''); END;
-CREATE TRIGGER subject_tags_updated_outside AFTER UPDATE ON subject_tags
+CREATE TRIGGER IF NOT EXISTS subject_tags_updated_outside AFTER UPDATE ON subject_tags
 WHEN NOT EXISTS (SELECT 1 FROM outside_changes WHERE subject_key = '')
 BEGIN INSERT INTO outside_changes VALUES (''); END;
-CREATE TRIGGER subject_tags_deleted_outside AFTER DELETE ON subject_tags
+CREATE TRIGGER IF NOT EXISTS subject_tags_deleted_outside AFTER DELETE ON subject_tags
 WHEN NOT EXISTS (SELECT 1 FROM outside_changes WHERE subject_key = '')
 BEGIN INSERT INTO outside_changes VALUES (''); END;
 ";
+
+/// Everything by name that a complete file has. A script that drops `finance_data` to make it anew
+/// takes keys and triggers along.
+pub(super) const NAMES: [&str; 18] = [
+    "finance_data",
+    "finance_data_key",
+    "subject_tags",
+    "subject_tags_selection",
+    "store_state",
+    "subjects",
+    "subjects_topic",
+    "outside_changes",
+    "outside_changes_subject",
+    "data_info",
+    "data_points",
+    "finance_data_inserted_outside",
+    "finance_data_updated_outside",
+    "finance_data_moved_outside",
+    "finance_data_deleted_outside",
+    "subject_tags_inserted_outside",
+    "subject_tags_updated_outside",
+    "subject_tags_deleted_outside",
+];

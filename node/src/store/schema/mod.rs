@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use rusqlite::Connection;
 
 pub(super) use self::columns::{add_indicator, indicators, quoted};
-use super::{error::OpenReason, facts};
+use super::{OpenReason, Totals, facts, state::State};
 
 /// The schema this program writes.
 const SCHEMA: i64 = 1;
@@ -19,7 +19,7 @@ const SCHEMA: i64 = 1;
 pub(super) enum Kind {
     /// Ours, up to date.
     Current,
-    /// Empty, or with nothing but the legacy tables.
+    /// Empty, or with nothing but the legacy tables, or a part of ours was dropped.
     ToMigrate,
 }
 
@@ -29,7 +29,8 @@ pub(super) fn recognise(conn: &Connection) -> Result<Kind, OpenReason> {
     if tables.contains("store_state") {
         let sql = "SELECT schema FROM store_state WHERE id = 1";
         return match conn.query_row(sql, [], |row| row.get(0))? {
-            SCHEMA => Ok(Kind::Current),
+            SCHEMA if is_complete(conn)? => Ok(Kind::Current),
+            SCHEMA => require(conn, &tables).map(|()| Kind::ToMigrate),
             found if found > SCHEMA => Err(OpenReason::Newer { found, known: SCHEMA }),
             found => Err(OpenReason::Foreign(format!("its table store_state has schema {found}"))),
         };
@@ -57,7 +58,7 @@ fn require(conn: &Connection, tables: &HashSet<String>) -> Result<(), OpenReason
     Ok(())
 }
 
-/// Gives an empty or legacy file the schema, in one transaction.
+/// Gives a file the schema, in one transaction.
 pub(super) fn migrate(conn: &Connection) -> Result<(), OpenReason> {
     conn.execute_batch("BEGIN EXCLUSIVE")?;
     let migrated = prepare(conn).and_then(|()| complete(conn));
@@ -75,19 +76,35 @@ pub(crate) fn prepare(conn: &Connection) -> Result<(), OpenReason> {
     Ok(conn.execute_batch(ddl::LEGACY)?)
 }
 
-/// Adds all that follows from the rows: keys, subjects, triggers, accounts.
+/// Adds all that follows from the rows: keys, subjects, triggers, accounts. All subjects are
+/// written anew, so this is a write of its own, unless there is nothing at all.
 pub(crate) fn complete(conn: &Connection) -> Result<(), OpenReason> {
     let added = columns::add_missing(conn)?;
     legacy::key_rows(conn)?;
     conn.execute_batch(ddl::OURS)?;
     conn.execute_batch(ddl::TRIGGERS)?;
-    facts::derive_all(conn, 1, &added)?;
-    conn.execute_batch(
-        "UPDATE store_state SET (records, subjects) =
-           (SELECT coalesce(sum(row_count), 0), count(*) FROM subjects);
-         UPDATE store_state SET revision = records > 0, membership_revision = records > 0;",
-    )?;
-    Ok(())
+    conn.execute_batch("DELETE FROM outside_changes")?;
+    let mut state = State::load(conn)?;
+    let revision = state.revision + 1;
+    facts::derive_all(conn, revision, &added)?;
+    let sql = "SELECT coalesce(sum(row_count), 0), count(*) FROM subjects WHERE row_count > 0";
+    let (records, subjects): (i64, i64) =
+        conn.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let totals = Totals { records: records.unsigned_abs(), subjects: subjects.unsigned_abs() };
+    if state.revision > 0 || totals != Totals::default() {
+        state.advance(revision, totals, true);
+    }
+    Ok(state.save(conn)?)
+}
+
+fn is_complete(conn: &Connection) -> Result<bool, OpenReason> {
+    let mut exists = conn.prepare("SELECT 1 FROM sqlite_schema WHERE name = ?1")?;
+    for name in ddl::NAMES {
+        if !exists.exists([name])? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn tables(conn: &Connection) -> Result<HashSet<String>, OpenReason> {

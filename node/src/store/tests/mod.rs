@@ -12,7 +12,9 @@ mod outside;
 
 use parking_lot::Mutex;
 
-use super::{Found, Need, Options, RowBatch, RowFacts, Rows, Store, Touched, WriteObserver};
+use super::{
+    Durability, Found, Need, Options, RowBatch, RowFacts, Rows, Store, Touched, WriteObserver,
+};
 use crate::model::{Epoch, Revision, Subject};
 
 /// A store in a directory of its own.
@@ -23,8 +25,14 @@ struct Fixture {
 
 impl Fixture {
     async fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(Options::new(dir.path().join("store.db"))).await.unwrap();
+        Self::open(tempfile::tempdir().unwrap()).await
+    }
+
+    /// Without syncs, which make tests slow and show nothing that a test could see.
+    async fn open(dir: tempfile::TempDir) -> Self {
+        let options =
+            Options { durability: Durability::Normal, ..Options::new(dir.path().join("store.db")) };
+        let store = Store::open(options).await.unwrap();
         Self { dir, store }
     }
 
@@ -35,8 +43,7 @@ impl Fixture {
     /// Closes the store and opens it again.
     async fn reopen(self) -> Self {
         self.store.close().await;
-        let store = Store::open(Options::new(self.dir.path().join("store.db"))).await.unwrap();
-        Self { dir: self.dir, store }
+        Self::open(self.dir).await
     }
 }
 

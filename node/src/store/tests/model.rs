@@ -119,7 +119,7 @@ async fn compare(store: &Store, model: &Model) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn any_sequence_of_writes_reads_as_the_model_says(steps in prop::collection::vec(step(), 1..12)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -95,3 +95,29 @@ async fn two_stores_on_one_file_number_their_writes_together() {
     assert_eq!(*log.0.lock(), told);
     assert_eq!(fixture.store.totals(), Totals { records: 4, subjects: 3 });
 }
+
+#[tokio::test]
+async fn a_table_that_was_dropped_and_made_anew_is_keyed_and_read_again() {
+    let fixture = two_subjects().await;
+    fixture.store.close().await;
+    let conn = Connection::open(fixture.path()).unwrap();
+    conn.execute_batch(
+        "DROP TABLE finance_data;
+         CREATE TABLE finance_data(id INTEGER PRIMARY KEY AUTOINCREMENT, stock_code TEXT NOT NULL,
+           market_code TEXT NOT NULL, subject_key TEXT NOT NULL, stock_name TEXT,
+           report_date INTEGER NOT NULL, operating_income REAL, topic TEXT);",
+    )
+    .unwrap();
+    conn.execute_batch(INSERT).unwrap();
+    conn.execute_batch(INSERT).unwrap();
+    drop(conn);
+    let fixture = fixture.reopen().await;
+    let store = &fixture.store;
+    assert_eq!((store.revision(), store.totals()), (2, Totals { records: 2, subjects: 2 }));
+    assert_eq!(all(store, "33:1").await.rows.len(), 1);
+    assert_eq!(all(store, "33:2").await, Found::default());
+    let (_, changes) = store.changes_since(1).await.unwrap();
+    assert_eq!(changes.subjects.join(" "), "33:1 33:2 33:9");
+    let fixture = fixture.reopen().await;
+    assert_eq!(fixture.store.revision(), 2);
+}

@@ -3,6 +3,7 @@
 mod knowing;
 mod model;
 mod races;
+mod restart;
 mod stress;
 
 use super::Engine;

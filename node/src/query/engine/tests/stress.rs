@@ -143,16 +143,16 @@ proptest! {
 }
 
 /// Plain numbers from a seed.
-fn numbers(seed: u64) -> impl FnMut(u64) -> u64 {
+fn numbers(seed: u64) -> impl FnMut(u8) -> u8 {
     let mut state = seed;
     move |below| {
         state =
             state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 33) % below
+        u8::try_from((state >> 33) % u64::from(below)).unwrap()
     }
 }
 
-fn some_query(number: &mut impl FnMut(u64) -> u64) -> Step {
+fn some_query(number: &mut impl FnMut(u8) -> u8) -> Step {
     let scope = match number(10) {
         0 => Scope::Topic("even".into()),
         1 => Scope::Selection(selection("digit")),
@@ -192,8 +192,8 @@ fn two_thousand_at_once_with_writes_and_clears_between_and_no_wrong_answer() {
             let mut number = numbers(99_999);
             for turn in 0..150 {
                 let rows = (0..3).map(|_| {
-                    let (subject, date, value) = (number(12), number(8), number(200));
-                    (subject as u8, 26 + date as i64, Some(value as i8))
+                    let (subject, date, value) = (number(12), number(8), number(100));
+                    (subject, 26 + i64::from(date), i8::try_from(value).ok())
                 });
                 writer.write(&Step::Write(rows.collect())).await;
                 if turn % 20 == 0 {

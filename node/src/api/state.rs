@@ -1,0 +1,202 @@
+//! Where a node is in its life, and what it then has to tell.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
+
+use kamaitachi_serve::{
+    framing::Violation,
+    limits::{Counters, Phase, Refused},
+};
+use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
+use tokio::time::Instant;
+
+use super::metrics::{counter, counters, gauge};
+use crate::{query::Engine, snapshots::Snapshots, store::Store};
+
+/// Where a node is in its life: starting, ready, draining.
+#[derive(Debug)]
+pub struct State {
+    started: Instant,
+    core: OnceLock<Core>,
+    connections: OnceLock<Arc<Counters>>,
+    draining: AtomicBool,
+}
+
+/// What answers queries and takes writes.
+#[derive(Debug)]
+pub struct Core {
+    /// The database.
+    pub store: Store,
+    /// The queries and their cache.
+    pub engine: Engine<Store>,
+    /// The files the cache is saved to.
+    pub snapshots: Snapshots,
+}
+
+/// One line of `/readyz`.
+#[derive(Debug, serde::Serialize)]
+pub(super) struct Check {
+    name: &'static str,
+    ok: bool,
+    detail: String,
+}
+
+impl State {
+    pub(super) fn new() -> Self {
+        Self {
+            started: Instant::now(),
+            core: OnceLock::new(),
+            connections: OnceLock::new(),
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// From now on the node answers. Only the first call counts.
+    pub fn ready(&self, core: Core) {
+        if self.core.set(core).is_err() {
+            tracing::warn!("the node was made ready twice");
+        }
+    }
+
+    /// From now on the metrics tell of these connections too. Only the first call counts.
+    pub fn connections(&self, counters: Arc<Counters>) {
+        if self.connections.set(counters).is_err() {
+            tracing::warn!("the node was given its connections twice");
+        }
+    }
+
+    /// From now on the node says that it takes no more traffic, and answers what still comes.
+    pub fn drain(&self) {
+        self.draining.store(true, Relaxed);
+    }
+
+    pub(super) fn core(&self) -> Option<&Core> {
+        self.core.get()
+    }
+
+    /// Seconds since the start.
+    pub(super) fn uptime(&self) -> u64 {
+        self.started.elapsed().as_secs()
+    }
+
+    /// Whether the node takes traffic, and why not.
+    pub(super) fn checks(&self) -> (bool, Vec<Check>) {
+        let core = self.core();
+        let draining = self.draining.load(Relaxed);
+        let detail = |done: Option<String>| done.unwrap_or_else(|| "not yet".to_owned());
+        let open = core.map(|core| format!("open at revision {}", core.store.revision()));
+        let restored = core.map(|core| core.snapshots.restored().to_string());
+        let checks = vec![
+            Check { name: "store", ok: core.is_some(), detail: detail(open) },
+            Check { name: "snapshot", ok: core.is_some(), detail: detail(restored) },
+            Check {
+                name: "traffic",
+                ok: !draining,
+                detail: if draining { "draining" } else { "taken" }.to_owned(),
+            },
+        ];
+        (checks.iter().all(|check| check.ok), checks)
+    }
+
+    fn encode_connections(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(all) = self.connections.get() else { return Ok(()) };
+        gauge(to, "kamaitachi_node_connections", "Connections open now.", all.open())?;
+        counter(
+            to,
+            "kamaitachi_node_connections_accepted",
+            "Connections accepted.",
+            all.accepted(),
+        )?;
+        counter(
+            to,
+            "kamaitachi_node_accept_errors",
+            "Times that accepting a connection failed.",
+            all.accept_errors(),
+        )?;
+        counters(
+            to,
+            ("kamaitachi_node_connections_refused", "Connections refused, by reason."),
+            "reason",
+            Refused::ALL.map(|reason| (reason.label(), all.refused(reason))),
+        )?;
+        counters(
+            to,
+            ("kamaitachi_node_connections_timed_out", "Clients that were too slow, by phase."),
+            "phase",
+            Phase::ALL.map(|phase| (phase.label(), all.timed_out(phase))),
+        )?;
+        counters(
+            to,
+            ("kamaitachi_node_requests_malformed", "Requests refused unread, by reason."),
+            "reason",
+            Violation::ALL.map(|violation| (violation.label(), all.violations(violation))),
+        )
+    }
+}
+
+impl Core {
+    fn encode(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let totals = self.store.totals();
+        gauge(to, "kamaitachi_store_revision", "Of the last write.", self.store.revision())?;
+        gauge(to, "kamaitachi_store_rows", "Rows in the store.", totals.records)?;
+        gauge(to, "kamaitachi_store_subjects", "Subjects in the store.", totals.subjects)?;
+        let cache = self.engine.stats();
+        gauge(to, "kamaitachi_cache_entries", "Entries in the cache.", cache.entries)?;
+        gauge(to, "kamaitachi_cache_bytes", "Bytes in the cache.", cache.bytes)?;
+        gauge(to, "kamaitachi_cache_max_bytes", "The most it may hold.", cache.max_bytes)?;
+        counters(
+            to,
+            ("kamaitachi_cache_requests", "Requests, by what the cache had of them."),
+            "outcome",
+            [
+                ("hit", cache.hits),
+                ("partial", cache.partial_hits),
+                ("miss", cache.misses.saturating_sub(cache.partial_hits)),
+            ],
+        )?;
+        counters(
+            to,
+            ("kamaitachi_cache_subjects", "Subjects of requests, by whether they were known."),
+            "outcome",
+            [("hit", cache.subject_hits), ("miss", cache.subject_misses)],
+        )?;
+        counters(
+            to,
+            ("kamaitachi_cache_evictions", "Entries dropped, by cause."),
+            "cause",
+            [("size", cache.evictions), ("expired", cache.expired)],
+        )?;
+        gauge(
+            to,
+            "kamaitachi_snapshot_last_success_timestamp_seconds",
+            "When the cache was last saved; 0 is never.",
+            self.snapshots.last_success(),
+        )?;
+        let (saved, failed) = self.snapshots.counts();
+        counters(
+            to,
+            ("kamaitachi_snapshot_saves", "Times the cache was saved, by how it went."),
+            "outcome",
+            [("ok", saved), ("failed", failed)],
+        )?;
+        let stale = "Reads that a write overtook and that were not kept.";
+        counter(to, "kamaitachi_cache_rejected_stale", stale, cache.rejected_stale)
+    }
+}
+
+impl Collector for State {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let to = &mut encoder;
+        let ready = self.core().is_some() && !self.draining.load(Relaxed);
+        gauge(to, "kamaitachi_node_ready", "Whether the node takes traffic.", ready.into())?;
+        let uptime = "Since the start of the node.";
+        gauge(to, "kamaitachi_node_uptime_seconds", uptime, self.uptime())?;
+        self.encode_connections(to)?;
+        self.core().map_or(Ok(()), |core| core.encode(to))
+    }
+}

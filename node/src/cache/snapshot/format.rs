@@ -1,0 +1,262 @@
+//! The bytes of a file: header, sections, end. See the [module](super) for the layout.
+
+use std::io::{self, Read, Write};
+
+use aes_gcm::{
+    Aes256Gcm, KeyInit,
+    aead::{Aead, Payload},
+};
+use secrecy::{ExposeSecret, SecretBox};
+
+use super::Unfit;
+use crate::model::Revision;
+
+const MAGIC: &[u8; 8] = b"KAMASNAP";
+const VERSION: u16 = 1;
+const ZSTD: u16 = 1;
+const AES: u16 = 2;
+const HEADER: usize = 40;
+/// A section is closed when it has grown to this many bytes of JSON.
+const SECTION: usize = 1 << 20;
+/// No section is larger than this; a subject that is is left out.
+pub(super) const MAX_SECTION: usize = 64 << 20;
+/// Fast; what is saved is mostly digits, which more effort compresses little further.
+const LEVEL: i32 = 1;
+
+pub(crate) type Key = SecretBox<[u8; 32]>;
+
+/// What a file says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) revision: Revision,
+    /// Milliseconds since 1970.
+    pub(crate) saved_at: i64,
+    flags: u16,
+    salt: [u8; 8],
+}
+
+impl Header {
+    pub(crate) fn new(revision: Revision, saved_at: i64, compress: bool, encrypt: bool) -> Self {
+        let flags = if compress { ZSTD } else { 0 } | if encrypt { AES } else { 0 };
+        Self { revision, saved_at, flags, salt: rand::random() }
+    }
+
+    fn to_bytes(self) -> [u8; HEADER] {
+        let mut bytes = [0; HEADER];
+        bytes[..8].copy_from_slice(MAGIC);
+        bytes[8..10].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[10..12].copy_from_slice(&self.flags.to_le_bytes());
+        bytes[12..20].copy_from_slice(&self.revision.to_le_bytes());
+        bytes[20..28].copy_from_slice(&self.saved_at.to_le_bytes());
+        bytes[28..36].copy_from_slice(&self.salt);
+        let crc = crc32fast::hash(&bytes[..36]);
+        bytes[36..].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8; HEADER]) -> Result<Self, Unfit> {
+        let crc = crc32fast::hash(&bytes[..36]);
+        if bytes[36..] != crc.to_le_bytes() || &bytes[..8] != MAGIC {
+            return Err(Unfit::Damaged("the header is not one"));
+        }
+        let u16_at = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
+        let eight_at = |at: usize| {
+            let mut eight = [0; 8];
+            eight.copy_from_slice(&bytes[at..at + 8]);
+            eight
+        };
+        let flags = u16_at(10);
+        if u16_at(8) != VERSION || flags & !(ZSTD | AES) != 0 {
+            return Err(Unfit::Unsuited("saved by another version of this program"));
+        }
+        Ok(Self {
+            flags,
+            revision: u64::from_le_bytes(eight_at(12)),
+            saved_at: i64::from_le_bytes(eight_at(20)),
+            salt: eight_at(28),
+        })
+    }
+
+    fn nonce(&self, number: u32) -> [u8; 12] {
+        let mut nonce = [0; 12];
+        nonce[..8].copy_from_slice(&self.salt);
+        nonce[8..].copy_from_slice(&number.to_le_bytes());
+        nonce
+    }
+}
+
+fn cipher(key: &Key) -> Aes256Gcm {
+    Aes256Gcm::new(key.expose_secret().into())
+}
+
+fn section_crc(number: u32, lengths: [u32; 2], stored: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&number.to_le_bytes());
+    crc.update(&lengths[0].to_le_bytes());
+    crc.update(&lengths[1].to_le_bytes());
+    crc.update(stored);
+    crc.finalize()
+}
+
+/// Writes a file from front to back.
+pub(crate) struct Writer<'k, W> {
+    out: W,
+    header: Header,
+    key: Option<&'k Key>,
+    section: Vec<u8>,
+    number: u32,
+    entries: u32,
+}
+
+impl<'k, W: Write> Writer<'k, W> {
+    pub(crate) fn new(mut out: W, header: Header, key: Option<&'k Key>) -> io::Result<Self> {
+        out.write_all(&header.to_bytes())?;
+        Ok(Self { out, header, key, section: Vec::new(), number: 0, entries: 0 })
+    }
+
+    /// Adds an entry, which `write` appends as one line; says whether it was small enough.
+    pub(crate) fn entry(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> io::Result<bool> {
+        let before = self.section.len();
+        write(&mut self.section);
+        self.section.push(b'\n');
+        if self.section.len() - before > MAX_SECTION - SECTION {
+            self.section.truncate(before);
+            return Ok(false);
+        }
+        self.entries += 1;
+        if self.section.len() >= SECTION {
+            self.close_section()?;
+        }
+        Ok(true)
+    }
+
+    /// Writes what is left and the end.
+    pub(crate) fn finish(mut self) -> io::Result<W> {
+        if !self.section.is_empty() {
+            self.close_section()?;
+        }
+        self.write_section(self.entries, &[])?;
+        self.out.flush()?;
+        Ok(self.out)
+    }
+
+    fn close_section(&mut self) -> io::Result<()> {
+        let plain = std::mem::take(&mut self.section);
+        let length = u32::try_from(plain.len()).map_err(io::Error::other)?;
+        let mut stored = plain;
+        if self.header.flags & ZSTD != 0 {
+            stored = zstd::bulk::compress(&stored, LEVEL)?;
+        }
+        if let Some(key) = self.key {
+            let aad = self.header.to_bytes();
+            let payload = Payload { msg: &stored, aad: &aad };
+            let nonce = self.header.nonce(self.number).into();
+            stored = cipher(key)
+                .encrypt(&nonce, payload)
+                .map_err(|_| io::Error::other("the section could not be encrypted"))?;
+        }
+        self.write_section(length, &stored)
+    }
+
+    fn write_section(&mut self, length: u32, stored: &[u8]) -> io::Result<()> {
+        let lengths = [u32::try_from(stored.len()).map_err(io::Error::other)?, length];
+        let crc = section_crc(self.number, lengths, stored);
+        for word in [lengths[0], lengths[1], crc] {
+            self.out.write_all(&word.to_le_bytes())?;
+        }
+        self.out.write_all(stored)?;
+        self.number += 1;
+        Ok(())
+    }
+}
+
+/// Reads a file from front to back.
+pub(crate) struct Reader<R> {
+    input: R,
+    header: Header,
+    number: u32,
+    ended: bool,
+}
+
+impl<R: Read> Reader<R> {
+    pub(crate) fn new(mut input: R) -> Result<Self, Unfit> {
+        let mut bytes = [0; HEADER];
+        fill(&mut input, &mut bytes)?;
+        let header = Header::from_bytes(&bytes)?;
+        Ok(Self { input, header, number: 0, ended: false })
+    }
+
+    pub(crate) fn header(&self) -> Header {
+        self.header
+    }
+
+    /// Goes through the rest of the file and sees that it is what was saved.
+    pub(crate) fn verify(mut self) -> Result<Header, Unfit> {
+        while self.stored()?.is_some() {}
+        Ok(self.header)
+    }
+
+    /// The JSON of the next section; `None` at the end.
+    pub(crate) fn section(&mut self, key: Option<&Key>) -> Result<Option<Vec<u8>>, Unfit> {
+        let Some((mut bytes, length)) = self.stored()? else { return Ok(None) };
+        if self.header.flags & AES != 0 {
+            let key = key.ok_or(Unfit::Unsuited("encrypted, and no key is configured"))?;
+            let aad = self.header.to_bytes();
+            let payload = Payload { msg: &bytes, aad: &aad };
+            let nonce = self.header.nonce(self.number - 1).into();
+            bytes = cipher(key)
+                .decrypt(&nonce, payload)
+                .map_err(|_| Unfit::Unsuited("encrypted with another key"))?;
+        }
+        if self.header.flags & ZSTD != 0 {
+            bytes = zstd::bulk::decompress(&bytes, length)
+                .map_err(|_| Unfit::Damaged("a section does not unpack"))?;
+        }
+        if bytes.len() != length {
+            return Err(Unfit::Damaged("a section has not the length it says"));
+        }
+        Ok(Some(bytes))
+    }
+
+    /// The next section as it is stored, checked, and its length before that; `None` at the end.
+    fn stored(&mut self) -> Result<Option<(Vec<u8>, usize)>, Unfit> {
+        if self.ended {
+            return Ok(None);
+        }
+        let mut words = [[0; 4]; 3];
+        for word in &mut words {
+            fill(&mut self.input, word)?;
+        }
+        let [size, length, crc] = words.map(u32::from_le_bytes);
+        let (stored_len, plain_len) = (size as usize, length as usize);
+        // Some room above: what does not compress grows a little, and so does what is encrypted.
+        if stored_len > MAX_SECTION + 4096 || size > 0 && plain_len > MAX_SECTION {
+            return Err(Unfit::Damaged("a section is longer than any is"));
+        }
+        let mut stored = Vec::new();
+        // Grows with what is really there, whatever the length says.
+        self.input.by_ref().take(u64::from(size)).read_to_end(&mut stored)?;
+        if stored.len() != stored_len {
+            return Err(Unfit::Damaged("the file is cut short"));
+        }
+        if section_crc(self.number, [size, length], &stored) != crc {
+            return Err(Unfit::Damaged("a checksum does not match"));
+        }
+        self.number += 1;
+        if size > 0 {
+            return Ok(Some((stored, plain_len)));
+        }
+        self.ended = true;
+        match self.input.read(&mut [0])? {
+            0 => Ok(None),
+            _ => Err(Unfit::Damaged("something follows the end")),
+        }
+    }
+}
+
+fn fill(input: &mut impl Read, bytes: &mut [u8]) -> Result<(), Unfit> {
+    input.read_exact(bytes).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => Unfit::Damaged("the file is cut short"),
+        _ => Unfit::Unreadable(error),
+    })
+}
