@@ -70,7 +70,7 @@ impl Chunked {
                     return Ok(Step::End(2));
                 }
                 let named = field::split(line).is_ok_and(|(name, _)| name == field::Name::Other);
-                if !named || fields == TRAILERS.1 || classes::count_controls(line) > 0 {
+                if !named || fields == TRAILERS.1 || line.iter().any(|b| classes::is_control(*b)) {
                     return Err(Violation::Trailer);
                 }
                 let passed = line.len() + 2;
@@ -110,7 +110,7 @@ fn size(line: &[u8]) -> Result<u64, Violation> {
     let blanks = rest.iter().position(|b| !b" \t".contains(b)).unwrap_or(rest.len());
     match rest.get(blanks) {
         None if blanks == 0 => Ok(size),
-        Some(b';') if classes::count_controls(rest) == 0 => Ok(size),
+        Some(b';') if !rest.iter().any(|b| classes::is_control(*b)) => Ok(size),
         _ => Err(Violation::ChunkSize),
     }
 }

@@ -17,8 +17,8 @@ const CLASSES: [u8; 256] = {
         if alphanumeric || one_of(b, b"-._~:/?[]@!$&'()*+,;=%{}|") {
             class |= TARGET;
         }
-        // A name, an address, a port. No comma, legal as it is: it is what two hosts merge with.
-        if alphanumeric || one_of(b, b"-._~:[]!$&'()*+;=%") {
+        // A name or address without colons. No comma, legal as it is: it is what two hosts merge with.
+        if alphanumeric || one_of(b, b"-._~!$&'()*+;=%") {
             class |= HOST;
         }
         classes[b as usize] = class;
@@ -43,29 +43,29 @@ pub(super) fn is_token(byte: u8) -> bool {
     CLASSES[usize::from(byte)] & TOKEN != 0
 }
 
-/// Part of a request target.
-pub(super) fn is_target(byte: u8) -> bool {
-    CLASSES[usize::from(byte)] & TARGET != 0
+/// Whether all may be part of a method or field name.
+pub(super) fn all_token(bytes: &[u8]) -> bool {
+    all(bytes, TOKEN)
 }
 
-/// Part of a Host.
-pub(super) fn is_host(byte: u8) -> bool {
-    CLASSES[usize::from(byte)] & HOST != 0
+/// Whether all may be part of a request target.
+pub(super) fn all_target(bytes: &[u8]) -> bool {
+    all(bytes, TARGET)
 }
 
-/// A control character that no field value may hold; a tab may stand there.
+/// Whether all may be part of a Host.
+pub(super) fn all_host(bytes: &[u8]) -> bool {
+    all(bytes, HOST)
+}
+
+/// No early end: what is looked at is short, and nearly always fine.
+fn all(bytes: &[u8], class: u8) -> bool {
+    bytes.iter().fold(class, |all, b| all & CLASSES[usize::from(*b)]) != 0
+}
+
+/// A control character that no line may hold; a tab may stand there.
 pub(super) fn is_control(byte: u8) -> bool {
     (byte < 0x20 && byte != b'\t') || byte == 0x7f
-}
-
-/// How many control characters there are.
-pub(super) fn count_controls(bytes: &[u8]) -> usize {
-    // A byte a lane: sums of up to 255 can't overflow, and the compiler makes vectors of them.
-    bytes
-        .chunks(255)
-        .map(|chunk| chunk.iter().fold(0u8, |n, b| n.wrapping_add(u8::from(is_control(*b)))))
-        .map(usize::from)
-        .sum()
 }
 
 /// `bytes` without the blanks at both ends.

@@ -13,13 +13,19 @@ pub(super) enum Name {
     Other,
 }
 
-/// Splits a line (without its end) into name and value.
+/// Splits a line (without its end) into name and value, blanks around it and all.
 pub(super) fn split(line: &[u8]) -> Result<(Name, &[u8]), Violation> {
-    let end = line.iter().position(|b| !classes::is_token(*b)).unwrap_or(line.len());
-    match (end, line.get(end)) {
-        (1.., Some(b':')) => Ok((name(&line[..end]), classes::trim(&line[end + 1..]))),
-        (0, Some(b' ' | b'\t')) => Err(Violation::Folding),
-        (1.., Some(b' ' | b'\t')) => Err(Violation::SpaceBeforeColon),
+    let mut rest = line;
+    while let [byte, tail @ ..] = rest
+        && classes::is_token(*byte)
+    {
+        rest = tail;
+    }
+    let end = line.len() - rest.len();
+    match (end, rest) {
+        (1.., [b':', value @ ..]) => Ok((name(&line[..end]), value)),
+        (0, [b' ' | b'\t', ..]) => Err(Violation::Folding),
+        (1.., [b' ' | b'\t', ..]) => Err(Violation::SpaceBeforeColon),
         _ => Err(Violation::FieldName),
     }
 }
@@ -50,27 +56,17 @@ pub(super) fn content_length(value: &[u8]) -> Result<u64, Violation> {
 /// Whether `value` is a host with an optional port: a name, an IPv4 address or a bracketed IPv6
 /// address. Empty is allowed, as RFC 9110 has it for targets without an authority.
 pub(super) fn is_host(value: &[u8]) -> bool {
-    if !value.iter().all(|b| classes::is_host(*b)) {
-        return false;
-    }
-    let after_host = if value.first() == Some(&b'[') {
-        let Some(end) = value.iter().position(|b| *b == b']') else { return false };
-        let inner = &value[1..end];
-        if inner.is_empty() || !inner.iter().all(|b| b.is_ascii_hexdigit() || b":.".contains(b)) {
-            return false;
-        }
-        &value[end + 1..]
-    } else {
-        let end = value.iter().position(|b| *b == b':').unwrap_or(value.len());
-        if value[..end].iter().any(|b| b"[]".contains(b)) {
-            return false;
-        }
-        &value[end..]
+    let digits = value.iter().rev().take_while(|b| b.is_ascii_digit()).count();
+    let host = match &value[..value.len() - digits] {
+        [host @ .., b':'] if digits <= 5 => host,
+        _ => value,
     };
-    match after_host {
-        [] => true,
-        [b':', port @ ..] => port.len() <= 5 && port.iter().all(u8::is_ascii_digit),
-        _ => false,
+    match host {
+        [b'[', inside @ .., b']'] => {
+            let ok = |b: &u8| b.is_ascii_hexdigit() || b":.".contains(b);
+            !inside.is_empty() && inside.iter().all(ok)
+        }
+        name => classes::all_host(name),
     }
 }
 

@@ -1,8 +1,6 @@
 //! The head of a request, line by line.
 
-use memchr::memchr;
-
-use super::{FramingLimits, Violation, classes, field};
+use super::{FramingLimits, Violation, classes, field, lines::Lines};
 
 /// Room in a request line for a method, two blanks and a version.
 const LINE_BESIDE_TARGET: usize = 64;
@@ -23,8 +21,6 @@ pub(super) struct Head {
     line: usize,
     /// No line end before here.
     searched: usize,
-    /// Lines read, the empty one in front among them.
-    lines: usize,
     fields: usize,
     /// Whether anything but an empty line was seen.
     begun: bool,
@@ -51,28 +47,43 @@ impl Head {
         if !self.begun && !self.begin(bytes)? {
             return Ok(None);
         }
+        let mut lines = Lines::new(bytes, self.searched);
         loop {
-            let Some(end) = memchr(b'\n', &bytes[self.searched..]) else {
-                self.searched = bytes.len();
-                self.fits(bytes.len(), limits)?;
-                return Ok(None);
-            };
-            let end = self.searched + end;
-            self.fits(end, limits)?;
-            let [line @ .., b'\r'] = &bytes[self.line..end] else {
-                return Err(Violation::BareLineFeed);
-            };
-            self.line = end + 1;
-            self.searched = end + 1;
-            self.lines += 1;
+            let Some(end) = self.line_end(bytes, &mut lines, limits)? else { return Ok(None) };
+            let line = &bytes[self.line..end];
+            self.line = end + 2;
+            self.searched = end + 2;
+            lines.skip_to(end + 2);
             if !self.request_line {
                 self.request_line(line, limits)?;
             } else if line.is_empty() {
-                let framing = self.finish(&bytes[..=end])?;
-                return Ok(Some((end + 1, framing)));
+                return Ok(Some((end + 2, self.finish()?)));
             } else {
                 self.field(line, limits)?;
             }
+        }
+    }
+
+    /// Where the line ends: at its first control character, which must be a carriage return with
+    /// a line feed after it. One search finds the end and whatever must not be there.
+    fn line_end(
+        &mut self,
+        bytes: &[u8],
+        lines: &mut Lines<'_>,
+        limits: &FramingLimits,
+    ) -> Result<Option<usize>, Violation> {
+        let Some(end) = lines.control() else {
+            self.searched = bytes.len();
+            self.fits(bytes.len(), limits)?;
+            return Ok(None);
+        };
+        self.searched = end;
+        self.fits(end + 1, limits)?;
+        match (bytes[end], bytes.get(end + 1)) {
+            (b'\r', Some(b'\n')) => Ok(Some(end)),
+            (b'\r', None) => Ok(None),
+            (b'\n', _) => Err(Violation::BareLineFeed),
+            _ => Err(Violation::ControlCharacter),
         }
     }
 
@@ -82,7 +93,7 @@ impl Head {
         if let (0, Some(b'\r')) = (self.line, bytes.first()) {
             match bytes.get(1) {
                 None => return Ok(false),
-                Some(b'\n') => (self.line, self.searched, self.lines) = (2, 2, 1),
+                Some(b'\n') => (self.line, self.searched) = (2, 2),
                 Some(_) => return Err(Violation::RequestLine),
             }
         }
@@ -97,23 +108,22 @@ impl Head {
         }
     }
 
-    /// Whether a line that ends at `end` or later still fits.
+    /// Whether a line whose line feed stands at `end` or later still fits.
     fn fits(&self, end: usize, limits: &FramingLimits) -> Result<(), Violation> {
-        let line = limits.target_bytes.saturating_add(LINE_BESIDE_TARGET);
-        if !self.request_line && line < limits.head_bytes && end - self.line >= line {
-            return Err(Violation::TargetTooLong);
+        if !self.request_line {
+            let line = limits.target_bytes.saturating_add(LINE_BESIDE_TARGET);
+            if line < limits.head_bytes && end - self.line >= line {
+                return Err(Violation::TargetTooLong);
+            }
         }
-        if end >= limits.head_bytes {
-            return Err(Violation::HeadTooLarge);
-        }
-        Ok(())
+        if end < limits.head_bytes { Ok(()) } else { Err(Violation::HeadTooLarge) }
     }
 
     fn request_line(&mut self, line: &[u8], limits: &FramingLimits) -> Result<(), Violation> {
         self.request_line = true;
-        let method = line.iter().position(|b| !classes::is_token(*b)).unwrap_or(line.len());
+        let method = line.iter().position(|b| *b == b' ').ok_or(Violation::RequestLine)?;
         let (rest, version) = line.split_last_chunk::<9>().ok_or(Violation::RequestLine)?;
-        if line.get(method) != Some(&b' ') || method > METHOD || rest.len() <= method + 1 {
+        if method > METHOD || rest.len() <= method + 1 || !classes::all_token(&line[..method]) {
             return Err(Violation::RequestLine);
         }
         self.old_version = match version {
@@ -139,20 +149,25 @@ impl Head {
         let (name, value) = field::split(line)?;
         match name {
             field::Name::Other => {}
-            field::Name::Host if self.host => return Err(Violation::HostCount),
-            field::Name::Host if !field::is_host(value) => return Err(Violation::HostValue),
-            field::Name::Host => self.host = true,
+            field::Name::Host => {
+                if std::mem::replace(&mut self.host, true) {
+                    return Err(Violation::HostCount);
+                }
+                if !field::is_host(classes::trim(value)) {
+                    return Err(Violation::HostValue);
+                }
+            }
             field::Name::ContentLength => {
                 if self.length.is_some() {
                     return Err(Violation::RepeatedContentLength);
                 }
-                self.length = Some(field::content_length(value)?);
+                self.length = Some(field::content_length(classes::trim(value))?);
             }
             field::Name::TransferEncoding => {
-                if self.chunked || !value.eq_ignore_ascii_case(b"chunked") {
+                let chunked = classes::trim(value).eq_ignore_ascii_case(b"chunked");
+                if std::mem::replace(&mut self.chunked, true) || !chunked {
                     return Err(Violation::TransferEncoding);
                 }
-                self.chunked = true;
             }
             field::Name::Lookalike => return Err(Violation::FieldName),
         }
@@ -160,13 +175,9 @@ impl Head {
     }
 
     /// The rules that take the whole head.
-    fn finish(&self, head: &[u8]) -> Result<Framing, Violation> {
+    fn finish(&self) -> Result<Framing, Violation> {
         if !self.host && !self.old_version {
             return Err(Violation::HostCount);
-        }
-        // Each line has the two of its end; any other is out of place.
-        if classes::count_controls(head) != self.lines * 2 {
-            return Err(Violation::ControlCharacter);
         }
         match (self.chunked, self.length) {
             (true, _) if self.old_version => Err(Violation::EncodingInOldVersion),
@@ -179,7 +190,7 @@ impl Head {
 
 /// Whether `target` has one of the forms that `method` may have.
 fn is_target(method: &[u8], target: &[u8]) -> bool {
-    if !target.iter().all(|b| classes::is_target(*b)) {
+    if !classes::all_target(target) {
         return false;
     }
     let scheme = |name: &[u8]| {

@@ -1,5 +1,7 @@
 //! Servers on real sockets: framing, slow clients, limits, drain, both protocols.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod drain;
 mod framing;
 mod http2;
