@@ -8,8 +8,8 @@ use super::{Cause, Leaving, LruStats};
 
 /// No slot: the end of a chain.
 const NONE: u32 = u32::MAX;
-/// A table entry and its control byte at a table two thirds full.
-const TABLE_BYTES: usize = 8;
+/// A table entry and its control byte, in a table that is a third full at the least.
+const TABLE_BYTES: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct Shard<K, V> {
@@ -42,8 +42,9 @@ struct Entry<K, V> {
 }
 
 impl<K: Hash + Eq + Clone, V: Clone> Shard<K, V> {
-    /// What an entry takes beyond the weight it is given.
-    pub(super) const OVERHEAD: usize = size_of::<Slot<K, V>>() + TABLE_BYTES;
+    /// What an entry takes beyond the weight it is given: its slot, half a slot because slots
+    /// double in number when they run out, and its place in the table.
+    pub(super) const OVERHEAD: usize = size_of::<Slot<K, V>>() * 3 / 2 + TABLE_BYTES;
 
     pub(super) fn new(max_bytes: usize) -> Self {
         Self {

@@ -12,15 +12,15 @@ pub use persist::Restored;
 
 use std::{fmt, sync::Arc};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use bytes::Bytes;
-use tokio::time::Instant;
+use tokio::{task::spawn_blocking, time::Instant};
 
 use super::{
     Answer, Page, PeriodQuery, QueryError, Scope, SnapshotQuery, SortField, Source, Stats,
     answer::CacheStatus,
     plan::{Ask, Span},
-    render::{self, Labels},
+    render::{Form, Labels},
 };
 use crate::{
     cache::{CacheLimits, Knowledge, stock_data_map::Known},
@@ -82,8 +82,7 @@ impl<S: Source> Engine<S> {
         };
         let span = Span::Newest { at: query.at.unwrap_or(Epoch::MAX) };
         let ask = Ask::new(&query.indicators, also, span);
-        let write = |maps: &[Known], labels: &Labels| render::snapshot(maps, query, labels);
-        self.answer(&query.scope, &ask, write).await
+        self.answer(&query.scope, &ask, Form::Snapshot(query)).await
     }
 
     /// All rows in a range of time, by subject.
@@ -94,8 +93,7 @@ impl<S: Source> Engine<S> {
     /// [`QueryError`] when something is missing and the store can't be read.
     pub async fn period(&self, query: &PeriodQuery) -> Result<Answer, QueryError> {
         let ask = Ask::new(&query.indicators, None, query.span());
-        let write = |maps: &[Known], labels: &Labels| render::period(maps, query, labels);
-        self.answer(&query.scope, &ask, write).await
+        self.answer(&query.scope, &ask, Form::Period(query)).await
     }
 
     /// All rows in a range of time, by the end of their period, each date sorted and paged on its
@@ -115,8 +113,7 @@ impl<S: Source> Engine<S> {
             _ => None,
         };
         let ask = Ask::new(&query.indicators, also, query.span());
-        let write = |maps: &[Known], labels: &Labels| render::by_date(maps, query, page, labels);
-        self.answer(&query.scope, &ask, write).await
+        self.answer(&query.scope, &ask, Form::ByDate(query, page)).await
     }
 
     /// How the cache does.
@@ -156,39 +153,60 @@ impl<S: Source> Engine<S> {
         self.inner.knowledge.purge(Instant::now().into_std());
     }
 
-    async fn answer(
+    async fn answer(&self, scope: &Scope, ask: &Ask, form: Form<'_>) -> Result<Answer, QueryError> {
+        let now = Instant::now().into_std();
+        if let Some((maps, revision)) = self.inner.recall(scope, ask, now) {
+            let cache = CacheStatus::Hit;
+            if form.is_large(&maps) {
+                let body = Box::pin(self.inner.write_aside(maps.into_vec(), ask, form)).await?;
+                return Ok(Answer { body, cache, revision });
+            }
+            let body = form.write(&maps, &self.inner.labels(ask)).into();
+            return Ok(Answer { body, cache, revision });
+        }
+        // Boxed, so that a cached answer's future stays small.
+        Box::pin(self.learn_and_answer(scope, ask, form, now)).await
+    }
+
+    async fn learn_and_answer(
         &self,
         scope: &Scope,
         ask: &Ask,
-        write: impl Fn(&[Known], &Labels) -> Vec<u8>,
+        form: Form<'_>,
+        now: std::time::Instant,
     ) -> Result<Answer, QueryError> {
-        let now = Instant::now().into_std();
-        if let Some((maps, revision)) = self.inner.recall(scope, ask, now) {
-            let body = self.inner.write(&maps, ask, &write);
-            return Ok(Answer { body, cache: CacheStatus::Hit, revision });
-        }
-        // Boxed, so that a cached answer's future stays small.
         let Gathered { maps, status, revision } =
-            Box::pin(Arc::clone(&self.inner).learn(scope, ask, now)).await?;
-        let body = self.inner.write(&maps, ask, &write);
+            Arc::clone(&self.inner).learn(scope, ask, now).await?;
+        let body = if form.is_large(&maps) {
+            self.inner.write_aside(maps, ask, form).await?
+        } else {
+            form.write(&maps, &self.inner.labels(ask)).into()
+        };
         Ok(Answer { body, cache: status, revision })
     }
 }
 
 impl<S: Source> Inner<S> {
-    fn write(
-        &self,
-        maps: &[Known],
-        ask: &Ask,
-        write: impl Fn(&[Known], &Labels) -> Vec<u8>,
-    ) -> Bytes {
+    /// The labels of everything asked.
+    fn labels(&self, ask: &Ask) -> Guard<Arc<Labels>> {
         let labels = self.labels.load();
         if ask.indicators.iter().all(|id| labels.knows(*id)) {
-            return write(maps, &labels).into();
+            return labels;
         }
-        let newer = Arc::new(Labels::new(&self.source.indicators()));
-        self.labels.store(Arc::clone(&newer));
-        write(maps, &newer).into()
+        self.labels.store(Arc::new(Labels::new(&self.source.indicators())));
+        self.labels.load()
+    }
+
+    /// Writes a large answer where it keeps nobody else waiting.
+    async fn write_aside(
+        &self,
+        maps: Vec<Known>,
+        ask: &Ask,
+        form: Form<'_>,
+    ) -> Result<Bytes, QueryError> {
+        let (form, labels) = (form.to_owned(), Arc::clone(&self.labels(ask)));
+        let writing = spawn_blocking(move || form.as_form().write(&maps, &labels));
+        writing.await.map(Bytes::from).map_err(|_| QueryError::Abandoned)
     }
 }
 

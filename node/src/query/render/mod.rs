@@ -1,5 +1,6 @@
 //! Answers as bytes, envelope included, written once from front to back.
 
+mod form;
 mod labels;
 mod page;
 mod row;
@@ -8,6 +9,7 @@ mod tests;
 
 use smallvec::SmallVec;
 
+pub(crate) use form::Form;
 pub(crate) use labels::Labels;
 
 use super::{Page, PeriodQuery, SnapshotQuery};
@@ -22,7 +24,7 @@ const OPEN: &[u8] = br#"{"status_code":0,"status_msg":"success","data":"#;
 const CLOSE: &[u8] = b"}";
 
 /// The newest row of each subject: sorted, then cut to the page.
-pub(crate) fn snapshot(maps: &[Known], query: &SnapshotQuery, labels: &Labels) -> Vec<u8> {
+fn snapshot(maps: &[Known], query: &SnapshotQuery, labels: &Labels) -> Vec<u8> {
     let at = query.at.unwrap_or(Epoch::MAX);
     let mut found: SmallVec<[Candidate<'_>; 8]> = maps
         .iter()
@@ -43,7 +45,7 @@ pub(crate) fn snapshot(maps: &[Known], query: &SnapshotQuery, labels: &Labels) -
 }
 
 /// All rows in the range by subject, newest first; subjects without any are left out.
-pub(crate) fn period(maps: &[Known], query: &PeriodQuery, labels: &Labels) -> Vec<u8> {
+fn period(maps: &[Known], query: &PeriodQuery, labels: &Labels) -> Vec<u8> {
     let values = row::values_size(&query.indicators, labels);
     let size = |map: &Known| {
         let rows = map.rows_in(query.from, query.to).len();
@@ -69,12 +71,7 @@ pub(crate) fn period(maps: &[Known], query: &PeriodQuery, labels: &Labels) -> Ve
 }
 
 /// All rows in the range by the end of their period, each date sorted and cut on its own.
-pub(crate) fn by_date(
-    maps: &[Known],
-    query: &PeriodQuery,
-    page: &Page,
-    labels: &Labels,
-) -> Vec<u8> {
+fn by_date(maps: &[Known], query: &PeriodQuery, page: &Page, labels: &Labels) -> Vec<u8> {
     let candidates = |map| {
         let map: &StockDataMap = map;
         let rows = map.rows_in(query.from, query.to);

@@ -159,3 +159,25 @@ async fn a_failed_or_panicked_read_is_everyones_error_and_nobodys_lock() {
     let answer = engine.snapshot(&listed).await.unwrap();
     assert_eq!(data(&answer), mock.world().snapshot(&listed, &names(&listed.indicators)));
 }
+
+#[tokio::test]
+async fn a_large_answer_is_written_elsewhere_and_is_the_same() {
+    let mut world = World::default();
+    for i in 0..600 {
+        for date in 0..30 {
+            world.put(&format!("44:{i:04}"), date, &[(0, Some(f64::from(i))), (1, None)]);
+        }
+        world.topics.entry("all".into()).or_default().insert(format!("44:{i:04}"));
+    }
+    let mock = Mock::new(world);
+    let engine = engine(&mock);
+    let query = period(Scope::Topic("all".into()), &[0, 1], 0, 29);
+    for status in [CacheStatus::Miss, CacheStatus::Hit] {
+        let answer = engine.period(&query).await.unwrap();
+        assert_eq!(answer.cache, status);
+        assert!(data(&answer) == mock.world().period(&query, &names(&query.indicators)));
+        let by_date = engine.period_by_date(&query, &by_subject()).await.unwrap();
+        let truth = mock.world().selection_period(&query, by_subject(), &names(&query.indicators));
+        assert!(data(&by_date) == truth);
+    }
+}
