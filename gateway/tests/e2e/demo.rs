@@ -15,13 +15,13 @@ use crate::harness::{Answer, request, send};
 const API: &str = "/data/kamaitachi/api/data/v1";
 
 /// A running `demo`. Killed when dropped.
-struct Demo {
+pub(crate) struct Demo {
     child: Child,
     guide: Vec<String>,
 }
 
 impl Demo {
-    fn start(dir: &Path, more: &[&str]) -> Self {
+    pub(crate) fn start(dir: &Path, more: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_kamaitachi-gateway"))
             .args([
                 "demo",
@@ -56,7 +56,7 @@ impl Demo {
     }
 
     /// The address behind a word of the guide.
-    fn addr(&self, who: &str) -> SocketAddr {
+    pub(crate) fn addr(&self, who: &str) -> SocketAddr {
         let line = self.guide.iter().find(|line| line.trim_start().starts_with(who)).unwrap();
         let (_, rest) = line.split_once("http://").unwrap();
         rest.split_whitespace().next().unwrap().parse().unwrap()

@@ -9,5 +9,7 @@ mod harness;
 mod limits;
 mod own;
 mod process;
+mod readme;
+
 mod resilience;
 mod routing;
