@@ -105,6 +105,12 @@ impl Cluster {
         Some(circuit.or_insert_with(|| Circuit::new(name, config)).clone())
     }
 
+    /// A breaker of the kind that nodes have, which belongs to none. `None` where there are no breakers.
+    #[must_use]
+    pub fn example_circuit(&self) -> Option<Circuit> {
+        self.breaker.map(|config| Circuit::new("ROUTE@NODE", config))
+    }
+
     /// Every breaker, by name.
     #[must_use]
     pub fn circuits(&self) -> Vec<Circuit> {

@@ -8,6 +8,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use http::{Method, Request, Response, StatusCode};
@@ -78,10 +79,12 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        // The clock is read where the answer is counted, once for each request.
+        let began = (self.layer.count == Count::All).then(Instant::now);
         let under_way = UnderWay {
             layer: self.layer.clone(),
             method: request.method().clone(),
-            began: Instant::now(),
+            began,
             id: request.headers().get(X_REQUEST_ID).cloned(),
             is_over: false,
         };
@@ -134,7 +137,7 @@ pub(crate) struct Panicked;
 struct UnderWay {
     layer: AnswerLayer,
     method: Method,
-    began: Instant,
+    began: Option<Instant>,
     id: Option<http::HeaderValue>,
     is_over: bool,
 }
@@ -159,7 +162,8 @@ impl UnderWay {
     fn record(&mut self, status: StatusCode, reason: Reason) {
         self.is_over = true;
         if self.layer.count == Count::All {
-            self.layer.recorder.record(&self.method, status, reason, self.began.elapsed());
+            let took = self.began.map_or(Duration::ZERO, |began| began.elapsed());
+            self.layer.recorder.record(&self.method, status, reason, took);
         }
     }
 

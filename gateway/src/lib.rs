@@ -17,6 +17,7 @@ pub mod gateway;
 pub mod limit;
 pub mod metrics;
 pub mod monitor;
+pub mod order;
 pub mod own;
 pub mod reason;
 pub mod respond;

@@ -150,3 +150,78 @@ fn seconds(wait: Duration) -> HeaderValue {
     let up = u64::from(wait.subsec_nanos() > 0);
     HeaderValue::from((wait.as_secs() + up).max(1))
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Empty;
+
+    use super::*;
+
+    type Answer = Response<Body<Empty<Bytes>>>;
+
+    fn answer(error: impl Error + 'static) -> (u16, String, String, Reason) {
+        let (response, reason): (Answer, _) = respond(&error);
+        let header = response.headers().get(RETRY_AFTER);
+        let retry_after = header.map_or("", |value| value.to_str().unwrap()).to_owned();
+        let body = response.body().bytes().unwrap();
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        (response.status().as_u16(), retry_after, body, reason)
+    }
+
+    #[test]
+    fn limits_and_breakers_answer_the_bodies_of_the_contract() {
+        let wait = Duration::from_millis(1_001);
+        let limited = Rejection::RateLimited { limit: "period".into(), retry_after: wait };
+        let (status, after, body, _) = answer(limited);
+        assert_eq!((status, &*after, &*body), (429, "2", RATE_LIMITED));
+        let open = Rejection::CircuitOpen { breaker: "x".into(), retry_after: Duration::ZERO };
+        let (status, after, body, _) = answer(open);
+        assert_eq!((status, &*after, &*body), (503, "1", BREAKER_OPEN));
+    }
+
+    #[test]
+    fn waits_are_rounded_up_to_whole_seconds() {
+        for (millis, text) in [(0, "1"), (1, "1"), (1_000, "1"), (1_001, "2"), (29_999, "30")] {
+            assert_eq!(seconds(Duration::from_millis(millis)), text);
+        }
+    }
+
+    #[test]
+    fn all_other_errors_come_in_both_envelopes_and_without_library_text() {
+        let io = || std::io::Error::other("Connection refused (os error 111)");
+        let upstream = |error: UpstreamError| Box::new(error) as Box<dyn Error>;
+        for (error, status) in [
+            (Box::new(Rejection::NoUpstream) as Box<dyn Error>, 503),
+            (Box::new(Rejection::NoRoute), 404),
+            (Box::new(Rejection::BodyTooLarge { limit: 7 }), 413),
+            (Box::new(Rejection::BodyTimedOut { after: SOON }), 408),
+            (Box::new(Rejection::BodyUnreadable(io().into())), 400),
+            (Box::new(Rejection::BadTarget { why: "no Host field" }), 400),
+            (upstream(UpstreamError::Connect(io())), 502),
+            (upstream(UpstreamError::ClosedBeforeResponse(Some(io()))), 502),
+            (upstream(UpstreamError::Saturated(9)), 503),
+            (upstream(UpstreamError::TimedOut(SOON)), 504),
+            (upstream(UpstreamError::Truncated), 502),
+            (upstream(UpstreamError::RequestBody(io().into())), 400),
+            (Box::new(io()), 500),
+        ] {
+            let (response, reason): (Answer, _) = respond(&*error);
+            assert_eq!(response.status(), status, "{error}");
+            assert_eq!(reason.status().map(|status| status.as_u16()), Some(status));
+            let body: serde_json::Value =
+                serde_json::from_slice(response.body().bytes().unwrap()).unwrap();
+            assert_eq!((&body["status_code"], &body["code"]), (&status.into(), &status.into()));
+            assert_eq!(body["status_msg"], body["message"]);
+            assert!(body["data"].is_null());
+            assert!(!body.to_string().contains("refused"), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_method_says_which_are_right() {
+        let allow = HeaderValue::from_static("GET, HEAD");
+        let error = Rejection::MethodNotAllowed { allow: allow.clone() };
+        let (response, _): (Answer, _) = respond(&error);
+        assert_eq!((response.status().as_u16(), &response.headers()[ALLOW]), (405, &allow));
+    }
+}

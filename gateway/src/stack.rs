@@ -7,7 +7,7 @@ use http_body_util::Limited;
 use hyper::body::Incoming;
 use kamaitachi_layers::{
     body::Body,
-    circuit_breaker::CircuitBreakerLayer,
+    circuit_breaker::{Circuit, CircuitBreakerLayer},
     key::KeyLayer,
     retry::NextNode,
     route::{Route, Table},
@@ -24,6 +24,7 @@ use crate::{
     gateway::{Shared, SharedRoute},
     limit::hide_exempt_key,
     metrics::{NO_ROUTE, OWN},
+    order::order,
     own::{Own, Page},
     upstream::Connector,
 };
@@ -73,7 +74,7 @@ where
         .layer(AnswerLayer::counting_failures(metrics.recorder(NO_ROUTE)))
         // Before anything believes a header: who the client is, and what ends at this hop.
         .layer(config.forward.clone());
-    text.push(format!("every request: {every_request:?}"));
+    text.push(format!("every request: {} → Route", order(&every_request)));
 
     let mut table = Table::builder();
     for SharedRoute { config: route, rate_limit } in &shared.routes {
@@ -97,7 +98,15 @@ where
             )
             // A request that was not taken comes back to here, and goes to the next node of the ring.
             .layer(RetryLayer::new(NextNode::new(tries, shared.budget.clone())));
-        text.push(format!("{}: {layers:?}, {:?}", route.name, route.target));
+        let per_node = |circuit: Option<Circuit>| {
+            ServiceBuilder::new()
+                // Closest to the node: it hears of every try, and a refusal makes the next node's turn.
+                .option_layer(circuit.map(|c| CircuitBreakerLayer::new(c).classifying(blame)))
+        };
+        let example = cluster.example_circuit().filter(|_| route.breaker);
+        let [outer, inner] = [order(&layers), order(&per_node(example))];
+        let target = route.target;
+        text.push(format!("{}: {outer} → Select from {target:?} → {inner}", route.name));
 
         let pool = Pool::new(config.ring.replicas, config.ring.spread);
         let client = connect(route.timeout);
@@ -105,10 +114,8 @@ where
             (Arc::clone(cluster), route.clone());
         let member = move |addr: &NodeAddr| {
             let node = known.node(addr);
-            let circuit = known.circuit(&name, addr).filter(|_| breaker);
-            let endpoint = ServiceBuilder::new()
-                // Closest to the node: it hears of every try, and a refusal makes the next node's turn.
-                .option_layer(circuit.map(|c| CircuitBreakerLayer::new(c).classifying(blame)))
+            let circuit = breaker.then(|| known.circuit(&name, addr)).flatten();
+            let endpoint = per_node(circuit)
                 .map_response(|response: Response<C::Body>| response.map(Body::streaming))
                 .service(client.endpoint(&node, retry));
             // The name is one that was checked as an address, so it fits into a header.

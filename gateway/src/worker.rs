@@ -23,7 +23,7 @@ use crate::{
     config::Health,
     gateway::Shared,
     own::{ADMIN_PAGES, ANSWER_WITHIN, PAGES},
-    stack::{compose, compose_admin},
+    stack::{Stack, compose, compose_admin},
     upstream::{Client, Probe, Prober, Settings, UpstreamBody},
 };
 
@@ -81,6 +81,19 @@ pub fn public(shared: &Arc<Shared>, id: WorkerId) -> impl Serve + use<> {
             tracing::info!(%layers, "stack");
         }
     }
+    following(shared, stack)
+}
+
+/// The service of `stack`, whose pools follow the nodes from now on. To be called on the worker's thread.
+///
+/// # Panics
+///
+/// Outside of a local runtime, such as a server's worker.
+pub fn following<S>(shared: &Arc<Shared>, stack: Stack<S>) -> S {
+    let nodes = shared.cluster.members();
+    for refill in &stack.refills {
+        refill.with(&*nodes);
+    }
     tokio::task::spawn_local(follow(Arc::clone(shared), stack.refills));
     stack.service
 }
@@ -106,15 +119,14 @@ pub fn admin(shared: &Arc<Shared>) -> impl Serve + use<> {
 /// Keeps the pools of one worker up to date; ends when nodes can't change any more.
 async fn follow(shared: Arc<Shared>, refills: Vec<Refill>) {
     let mut membership = shared.cluster.membership();
-    loop {
+    // What was there at the start may have changed since.
+    membership.mark_changed();
+    while membership.changed().await.is_ok() {
         let nodes = Arc::clone(&membership.borrow_and_update());
         for refill in &refills {
             refill.with(&*nodes);
         }
         shared.cluster.forget_gone();
-        if membership.changed().await.is_err() {
-            return;
-        }
     }
 }
 

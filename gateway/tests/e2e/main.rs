@@ -1,4 +1,5 @@
 //! The gateway over real sockets, in front of scripted nodes.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod bodies;
 #[cfg(feature = "demo")]
@@ -13,3 +14,4 @@ mod readme;
 
 mod resilience;
 mod routing;
+mod stack;
