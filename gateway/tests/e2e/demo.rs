@@ -43,16 +43,16 @@ impl Demo {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let mut guide = Vec::new();
-        for line in lines {
+        let stdout = child.stdout.take().unwrap();
+        let mut demo = Self { child, guide: Vec::new() };
+        for line in BufReader::new(stdout).lines().map(Result::unwrap) {
             let is_last = line.contains("--repeat");
-            guide.push(line);
+            demo.guide.push(line);
             if is_last {
-                return Self { child, guide };
+                return demo;
             }
         }
-        panic!("the demo ended before it served: {guide:#?}");
+        panic!("the demo ended before it served: {:#?}", demo.guide);
     }
 
     /// The address behind a word of the guide.

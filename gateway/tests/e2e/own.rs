@@ -1,9 +1,10 @@
 //! What the gateway answers itself.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::harness::{Node, Reply, Rig, Seen, configured, nobody, until};
 

@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
-    time::{Duration, Instant as StdInstant},
+    time::Duration,
 };
 
 use http::{Method, StatusCode};
@@ -195,7 +195,7 @@ async fn a_slow_node_is_504_and_counts_as_a_failure() {
     let node = Node::scripted(|_| Reply::ok("late").after(Duration::from_secs(30))).await;
     let rig =
         Rig::start(&[&node], "[upstream]\ntimeout = '5m'\n[routes.snapshot]\ntimeout = '100ms'\n");
-    let began = StdInstant::now();
+    let began = tokio::time::Instant::now();
     let answer = rig.post(SNAPSHOT, "{}").await;
     assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT);
     assert_eq!(answer.json()["code"], 504);
