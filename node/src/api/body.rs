@@ -182,7 +182,7 @@ pub struct Overflow {
 /// A body as it reads unpacked, with a bound on what may come out.
 ///
 /// Reading fails with an [`Overflow`] inside the [`io::Error`] once more than `limit` bytes came
-/// out, or more than [`MAX_RATIO`] times what went in.
+/// out, or out of gzip more than 4 MiB and 250 times what went in.
 #[derive(Debug)]
 pub struct Unpacked {
     inner: Source,

@@ -1,5 +1,7 @@
 //! The node as its users meet it: over real sockets, on real SQLite files.
 
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test, by line and cause")]
+
 mod data_api;
 mod ingest;
 mod lifecycle;

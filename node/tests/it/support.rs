@@ -189,8 +189,8 @@ impl Client {
 }
 
 /// A row with some values.
-pub(crate) fn row(subject: &str, date: i64, data: Value) -> Value {
-    json!({"subject": subject, "report_date": date, "data": data})
+pub(crate) fn row(subject: &str, date: i64, data: impl Into<Value>) -> Value {
+    json!({"subject": subject, "report_date": date, "data": data.into()})
 }
 
 pub(crate) const Q1: i64 = 1_585_612_800; // 2020-03-31

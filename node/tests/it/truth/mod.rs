@@ -99,7 +99,7 @@ async fn seeded(max_bytes: usize) -> Running {
         .collect();
     running.client.ingest(&rows).await;
     let tags = (0..12).map(|n| kamaitachi_node::store::Tag {
-        subject: subject(n).into(),
+        subject: subject(n),
         id: "concept".into(),
         keyword: KEYWORDS[usize::from(n) % 3].into(),
     });
