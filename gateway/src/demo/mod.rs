@@ -3,9 +3,10 @@
 mod data;
 mod guide;
 
-use std::path::PathBuf;
+use std::{io, path::PathBuf};
 
 use clap::Args;
+use futures_util::future::select_all;
 use kamaitachi_node::{
     Node,
     config::{Config as NodeConfig, Role},
@@ -105,11 +106,18 @@ impl Cluster {
     }
 
     async fn serve(self, drain: Drain) -> Result<(), Failure> {
-        let served = self.gateway.serve().await;
-        let mut nodes = JoinSet::new();
-        for node in self.slaves.into_iter().chain([self.master]) {
+        let mut nodes: Vec<_> = self.slaves.into_iter().chain([self.master]).collect();
+        let served = {
+            let failed = nodes.iter_mut().map(|node| Box::pin(node.failed()));
+            tokio::select! {
+                served = self.gateway.serve() => served.map(drop),
+                _ = select_all(failed) => Err(io::Error::other("a node failed; see the log")),
+            }
+        };
+        let mut drains = JoinSet::new();
+        for node in nodes {
             let drain = drain.clone();
-            nodes.spawn(async move {
+            drains.spawn(async move {
                 // The gateway is gone, so whatever is left is somebody who asked a node directly.
                 let enough = tokio::time::sleep(std::time::Duration::from_secs(5));
                 let cut = async {
@@ -118,9 +126,8 @@ impl Cluster {
                 node.drain(cut).await
             });
         }
-        nodes.join_all().await;
-        served?;
-        Ok(())
+        drains.join_all().await;
+        Ok(served?)
     }
 }
 

@@ -63,7 +63,7 @@ impl All {
         let name = "gateway_request_duration_seconds";
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
         for (route, sum) in metrics.sums() {
-            let bounds = BOUNDS.into_iter().chain([f64::MAX]);
+            let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
             let buckets: Vec<_> = bounds.zip(sum.buckets).collect();
             let count = sum.buckets.iter().sum();
             let labels: &Labels<'_> = &[("route", route)];

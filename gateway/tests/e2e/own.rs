@@ -121,6 +121,8 @@ async fn metrics_are_on_the_admin_listener_alone_and_name_no_clients_words() {
         "kamaitachi_gateway_requests_total{route=\"none\",method=\"POST\",code=\"404\",reason=\"no_route\"} 1",
         "kamaitachi_gateway_requests_total{route=\"own\",method=\"GET\",code=\"200\",reason=\"answered\"} 1",
         "kamaitachi_gateway_request_duration_seconds_count{route=\"period\"} 2",
+        "kamaitachi_gateway_request_duration_seconds_bucket{le=\"30.0\",route=\"period\"} 2",
+        "kamaitachi_gateway_request_duration_seconds_bucket{le=\"+Inf\",route=\"period\"} 2",
         &format!("kamaitachi_breaker_state{{breaker=\"period@{node}\"}} 0"),
         &format!("kamaitachi_node_up{{node=\"{node}\"}} 1"),
         &format!("kamaitachi_upstream_inflight{{node=\"{node}\"}} 0"),

@@ -283,3 +283,15 @@ async fn probes_take_a_node_out_and_bring_it_back() {
     ready.store(true, Relaxed);
     until("the owner answers again", answers(node.addr)).await;
 }
+
+#[tokio::test]
+async fn a_node_without_the_page_that_is_probed_is_well() {
+    let node = Node::scripted(|seen| {
+        let status = if seen.target == "/readyz" { StatusCode::NOT_FOUND } else { StatusCode::OK };
+        Reply::status(status, "{}")
+    })
+    .await;
+    let rig = Rig::start(&[&node], "[health]\nenabled = true\ninterval = '10ms'\n");
+    until("it was probed often", || async { node.served() > 10 }).await;
+    assert_eq!(rig.get("/readyz").await.status, StatusCode::OK);
+}

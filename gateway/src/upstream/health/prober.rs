@@ -25,7 +25,8 @@ pub struct Probe {
 
 /// Probes nodes for ever, one round after the other, all nodes of a round at once.
 ///
-/// An answer with a status of success means ready, 503 not ready; anything else, and none, is a failure.
+/// An answer below 500 means ready (a server that has no such page answers 404, and answers), 503 not ready; any other,
+/// and none, is a failure.
 #[derive(Debug)]
 pub struct Prober<C> {
     probe: Probe,
@@ -60,7 +61,7 @@ impl<C: Connector<NoBody>> Prober<C> {
         let was_up = node.health().is_up();
         let probed = match timeout(self.probe.timeout, ask(endpoint, self.probe.path.clone())).await
         {
-            Ok(Ok(status)) if status.is_success() => Probed::Ready,
+            Ok(Ok(status)) if !status.is_server_error() => Probed::Ready,
             Ok(Ok(StatusCode::SERVICE_UNAVAILABLE)) => Probed::NotReady,
             Ok(Ok(_) | Err(_)) | Err(_) => Probed::NoAnswer,
         };
