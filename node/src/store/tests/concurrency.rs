@@ -1,6 +1,6 @@
 //! Many writers and readers at once.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use super::*;
 use crate::{model::IndicatorId, store::StoreError};
@@ -46,46 +46,62 @@ async fn every_snapshot_is_of_one_revision() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn writes_that_wait_together_each_take_a_revision_and_are_told_in_order() {
+#[tokio::test]
+async fn writes_that_wait_together_share_a_commit_and_fail_alone() {
     let fixture = Fixture::new().await;
     let log = Arc::new(Log::default());
     fixture.store.observe(log.clone());
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    let store = fixture.store.clone();
+    let held = tokio::spawn(async move {
+        // Holds the writer until all the others are queued.
+        store.threads.write(2_000, move |_| Ok(drop(gate.recv()))).await
+    });
     let writes: Vec<_> = (0..200)
         .map(|n| {
             let store = fixture.store.clone();
-            // Every tenth names an indicator that is not there, and must not disturb the others.
-            let mut batch = incomes(&[(&format!("33:{n}"), 1, Some(1.0))]);
-            if n % 10 == 0 {
-                batch.add("33:bad", 1, &[("nothing", None)], RowFacts::default());
-            }
-            tokio::spawn(async move { store.ingest(batch, false).await })
+            tokio::spawn(async move {
+                if n % 10 == 0 {
+                    // Fails after it has changed much.
+                    let spoil = store.threads.write(1, |writing| {
+                        writing.conn.execute_batch("DELETE FROM finance_data")?;
+                        writing.touched.subjects.push("33:bad".into());
+                        Err(StoreError::Busy)
+                    });
+                    return spoil.await;
+                }
+                store.ingest(incomes(&[(&format!("33:{n}"), 1, Some(1.0))]), false).await
+            })
         })
         .collect();
-    let mut revisions = BTreeSet::new();
+    tokio::task::yield_now().await;
+    open.send(()).unwrap();
+    assert_eq!(held.await.unwrap().unwrap().revision, 1);
+    let mut revisions = Vec::new();
     for (n, write) in writes.into_iter().enumerate() {
         match write.await.unwrap() {
-            Ok(written) => assert!(n % 10 != 0 && revisions.insert(written.revision)),
-            Err(error) => {
-                assert!(n % 10 == 0 && matches!(error, StoreError::UnknownIndicator { .. }));
-            }
+            Ok(written) => revisions.push(written.revision),
+            Err(error) => assert_eq!((n % 10, error), (0, StoreError::Busy)),
         }
     }
-    assert_eq!(revisions, (1..=180).collect());
+    assert_eq!(revisions, (2..=181).collect::<Vec<_>>());
     assert_eq!(fixture.store.totals().records, 180);
+    for n in (0..200).filter(|n| n % 10 != 0) {
+        assert_eq!(all(&fixture.store, &format!("33:{n}")).await.rows.len(), 1);
+    }
     let told = log.0.lock().clone();
     for what in ["before", "after"] {
         let of: Vec<u64> = told
             .iter()
             .filter_map(|line| line.strip_prefix(what)?.split_whitespace().next()?.parse().ok())
             .collect();
-        assert_eq!(of, (1..=180).collect::<Vec<_>>(), "{what}");
+        assert_eq!(of, (1..=181).collect::<Vec<_>>(), "{what}");
     }
     let place = |line: String| told.iter().position(|told| told.starts_with(&line));
-    for revision in 1..=180 {
+    for revision in 1..=181 {
         assert!(place(format!("before {revision} ")) < place(format!("after {revision} ")));
     }
-    assert_eq!(all(&fixture.store, "33:bad").await, Found::default());
+    assert!(told[2].starts_with("before 2 ") && told[3].starts_with("before 3 "), "{told:?}");
 }
 
 #[tokio::test]
