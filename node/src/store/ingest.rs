@@ -5,10 +5,10 @@ use std::{collections::HashMap, sync::Arc};
 use super::{
     StoreError,
     facts::{self, DEFAULT_CATEGORY, DEFAULT_TOPIC, Facts},
+    job::Writing,
     rows::{RowBatch, RowFacts},
     schema::add_indicator,
     upsert::Upsert,
-    writer::Writing,
 };
 use crate::model::Subject;
 

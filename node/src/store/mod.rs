@@ -29,6 +29,7 @@ mod handle;
 mod import;
 mod ingest;
 mod intern;
+mod job;
 mod members;
 mod needs;
 mod observe;

@@ -1,6 +1,6 @@
 //! Tags by which selections pick subjects.
 
-use super::{StoreError, writer::Writing};
+use super::{StoreError, job::Writing};
 
 /// `keyword` of `subject` under the tag family `id`, such as `concept`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,9 +12,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use super::{
     OpenError, Options, StoreError, Written,
     error::OpenReason,
+    job::{Job, WriteJob, Writing},
     reader::{ReadJob, Reader},
     shared::Shared,
-    writer::{Job, WriteJob, Writer, Writing},
+    writer::Writer,
 };
 
 /// What a thread takes off its queue.

@@ -11,9 +11,9 @@ use crate::{
     store::{
         StoreError,
         dates::date_time,
+        job::Writing,
         members,
         reader::{Reader, snapshot},
-        writer::Writing,
     },
 };
 

@@ -55,7 +55,7 @@ async fn writes_that_wait_together_share_a_commit_and_fail_alone() {
     let store = fixture.store.clone();
     let held = tokio::spawn(async move {
         // Holds the writer until all the others are queued.
-        store.threads.write(2_000, move |_| Ok(drop(gate.recv()))).await
+        store.threads.write(2_000, move |_| gate.recv().map_err(|_| StoreError::Closed)).await
     });
     let writes: Vec<_> = (0..200)
         .map(|n| {
