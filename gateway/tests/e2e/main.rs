@@ -10,8 +10,8 @@ mod harness;
 mod limits;
 mod own;
 mod process;
+#[cfg(feature = "demo")]
 mod readme;
-
 mod resilience;
 mod routing;
 mod stack;
