@@ -1,8 +1,9 @@
 //! What every process of the system shares: configuration files, listeners with connection
-//! limits and strict framing, drain, logs.
+//! limits and strict framing, drain, logs, the formats of metrics.
 
 pub mod config;
 pub mod exit;
+pub mod exposition;
 pub mod framing;
 pub mod limits;
 pub mod logs;

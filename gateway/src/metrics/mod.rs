@@ -14,6 +14,7 @@ use std::{
 };
 
 use http::{Method, StatusCode};
+use kamaitachi_serve::exposition::Exposition;
 use kamaitachi_serve::limits::Counters;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
@@ -76,13 +77,11 @@ impl Metrics {
         let _ = self.server.set(server);
     }
 
-    /// Everything in the text form of OpenMetrics, which Prometheus reads.
+    /// Everything, in a form that Prometheus reads.
     #[must_use]
-    pub fn render(&self) -> String {
-        let mut text = String::new();
+    pub fn render(&self, format: Exposition) -> String {
         // Writing to a string fails only where a collector says so, and ours don't.
-        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
-        text
+        format.render(&self.registry).unwrap_or_default()
     }
 
     fn sums(&self) -> impl Iterator<Item = (&Arc<str>, Sum)> {

@@ -9,8 +9,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
+use http::{
+    Request, Response, StatusCode,
+    header::{ACCEPT, CONTENT_TYPE},
+};
 use kamaitachi_layers::body::Body;
+use kamaitachi_serve::exposition::Exposition;
 use serde_json::{Value, json};
 use tower::{BoxError, Service};
 
@@ -57,13 +61,14 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let query = request.uri().query().map(str::to_owned);
+        let format = Exposition::of_accept(request.headers().get(ACCEPT));
         let own = self.clone();
-        Box::pin(async move { Ok(own.answer(query.as_deref()).await) })
+        Box::pin(async move { Ok(own.answer(query.as_deref(), format).await) })
     }
 }
 
 impl<C: Connector<RequestBody>> Own<C> {
-    async fn answer(&self, query: Option<&str>) -> Response<Body<C::Body>> {
+    async fn answer(&self, query: Option<&str>, format: Exposition) -> Response<Body<C::Body>> {
         let Shared { cluster, started, metrics, .. } = &*self.shared;
         match self.page {
             Page::Stats => {
@@ -88,9 +93,9 @@ impl<C: Connector<RequestBody>> Own<C> {
             }
             Page::OpenApi => respond::json(StatusCode::OK, OPENAPI),
             Page::Metrics => {
-                let mut response = Response::new(Body::buffered(metrics.render().into()));
-                let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+                let text = metrics.render(format);
+                let mut response = Response::new(Body::buffered(text.into()));
+                response.headers_mut().insert(CONTENT_TYPE, format.content_type());
                 response
             }
         }

@@ -112,7 +112,7 @@ async fn metrics_are_on_the_admin_listener_alone_and_name_no_clients_words() {
     rig.get("/health").await;
     assert_eq!(rig.get("/metrics").await.status, StatusCode::NOT_FOUND);
     let answer = rig.admin("/metrics").await;
-    assert!(answer.header("content-type").starts_with("application/openmetrics-text"));
+    assert!(answer.header("content-type").starts_with("text/plain; version=0.0.4"));
     let text = answer.text();
     let node = node.addr;
     for line in [

@@ -19,6 +19,7 @@ use kamaitachi_gateway::{
 };
 use kamaitachi_layers::body::Body;
 use kamaitachi_serve::{
+    exposition::Exposition,
     server::{Handle, Server},
     shutdown::Drain,
 };
@@ -159,7 +160,7 @@ async fn a_panic_costs_its_request_alone() {
         assert_eq!(answer.json()["message"], "internal error");
         assert!(!answer.header("x-request-id").is_empty());
     }
-    let metrics = shared.metrics.render();
+    let metrics = shared.metrics.render(Exposition::Text);
     let line = "kamaitachi_gateway_requests_total{route=\"other\",method=\"GET\",code=\"500\",reason=\"internal\"} 3";
     assert!(metrics.contains(line), "{metrics}");
     let page = send(gateway.local_addr(), request(Method::GET, "/healthz", "")).await;

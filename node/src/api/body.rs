@@ -115,6 +115,8 @@ pub fn expect_json(headers: &HeaderMap) -> Result<(), Failure> {
     match media_type(headers) {
         None | Some(b"application/json" | b"") => {}
         Some(other) if other.eq_ignore_ascii_case(b"application/json") => {}
+        // What curl, wget and Python's urllib declare when nobody told them: nothing was said.
+        Some(other) if other.eq_ignore_ascii_case(b"application/x-www-form-urlencoded") => {}
         Some(other) => {
             return Err(Failure::UnsupportedMediaType(
                 format!("content type \"{}\": expected application/json", shown(other)).into(),
@@ -136,9 +138,11 @@ pub fn expect_json(headers: &HeaderMap) -> Result<(), Failure> {
 pub fn rows_format(headers: &HeaderMap) -> Result<Format, Failure> {
     let Some(given) = media_type(headers) else { return Ok(Format::Ndjson) };
     match given.to_ascii_lowercase().as_slice() {
-        b"" | b"application/x-ndjson" | b"application/ndjson" | b"application/json" => {
-            Ok(Format::Ndjson)
-        }
+        b""
+        | b"application/x-ndjson"
+        | b"application/ndjson"
+        | b"application/json"
+        | b"application/x-www-form-urlencoded" => Ok(Format::Ndjson),
         b"text/csv" => Ok(Format::Csv),
         _ => Err(Failure::UnsupportedMediaType(
             format!("content type \"{}\": expected application/x-ndjson or text/csv", shown(given))
@@ -291,7 +295,11 @@ mod tests {
             assert_eq!(expect_json(&headers(header::CONTENT_TYPE, value)), Ok(()), "{value}");
         }
         assert_eq!(expect_json(&HeaderMap::new()), Ok(()));
-        for value in ["text/plain", "application/jsonp", "application/x-www-form-urlencoded"] {
+        assert_eq!(
+            expect_json(&headers(header::CONTENT_TYPE, "application/x-www-form-urlencoded")),
+            Ok(())
+        );
+        for value in ["text/plain", "application/jsonp", "multipart/form-data"] {
             let error = expect_json(&headers(header::CONTENT_TYPE, value)).unwrap_err();
             assert!(error.to_string().contains("expected application/json"), "{error}");
         }

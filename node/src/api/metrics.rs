@@ -12,9 +12,9 @@ use std::{
 use http::StatusCode;
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, NoLabelSet, text},
+    encoding::{DescriptorEncoder, NoLabelSet},
     metrics::MetricType,
-    registry::{Registry, Unit},
+    registry::Unit,
 };
 
 use super::routes::Endpoint;
@@ -187,73 +187,11 @@ pub fn gauge(
     encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
 }
 
-/// What a scraper reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exposition {
-    /// The classic text format, version 0.0.4.
-    Text,
-    /// OpenMetrics 1.0.
-    OpenMetrics,
-}
-
-impl Exposition {
-    /// What an `Accept` header asks for: OpenMetrics where it is named, else the classic format.
-    #[must_use]
-    pub fn of_accept(accept: Option<&[u8]>) -> Self {
-        let accept = String::from_utf8_lossy(accept.unwrap_or_default()).to_ascii_lowercase();
-        if accept.contains("application/openmetrics-text") { Self::OpenMetrics } else { Self::Text }
-    }
-
-    /// Everything in `registry`, in this format.
-    ///
-    /// # Errors
-    /// If the text cannot be written.
-    pub fn render(self, registry: &Registry) -> Result<String, fmt::Error> {
-        let mut metrics = String::new();
-        text::encode(&mut metrics, registry)?;
-        Ok(match self {
-            Self::OpenMetrics => metrics,
-            Self::Text => classic(&metrics),
-        })
-    }
-}
-
-/// From OpenMetrics to the classic format: there the descriptor of a counter carries the `_total`
-/// of its samples, an info is a gauge, and neither units nor an end mark are written.
-fn classic(open_metrics: &str) -> String {
-    let mut text = String::with_capacity(open_metrics.len());
-    let mut lines = open_metrics.lines().peekable();
-    while let Some(line) = lines.next() {
-        if line.starts_with("# UNIT ") || line == "# EOF" {
-            continue;
-        }
-        let next = lines.peek().and_then(|next| suffixed(next));
-        if let Some((name, suffix, kind)) = suffixed(line) {
-            text.push_str(&format!("# TYPE {name}{suffix} {kind}"));
-        } else if let Some((name, suffix, _)) = next
-            && let Some(help) = line.strip_prefix("# HELP ").and_then(|l| l.strip_prefix(name))
-        {
-            text.push_str(&format!("# HELP {name}{suffix}{help}"));
-        } else {
-            text.push_str(line);
-        }
-        text.push('\n');
-    }
-    text
-}
-
-/// From the type line of a metric whose samples carry a suffix: its name, the suffix, and what
-/// the classic format calls its type.
-fn suffixed(line: &str) -> Option<(&str, &'static str, &'static str)> {
-    match line.strip_prefix("# TYPE ")?.split_once(' ')? {
-        (name, "counter") => Some((name, "_total", "counter")),
-        (name, "info") => Some((name, "_info", "gauge")),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use kamaitachi_serve::exposition::Exposition;
+    use prometheus_client::registry::Registry;
+
     use super::*;
 
     fn counted() -> Registry {
@@ -285,25 +223,5 @@ mod tests {
         ] {
             assert!(text.lines().any(|given| given == line), "{line} is not in\n{text}");
         }
-    }
-
-    #[test]
-    fn the_classic_format_names_counters_as_their_samples() {
-        let text = Exposition::Text.render(&counted()).unwrap();
-        assert!(text.contains("# HELP kamaitachi_node_requests_total Requests answered"), "{text}");
-        assert!(text.contains("# TYPE kamaitachi_node_requests_total counter\n"), "{text}");
-        assert!(text.contains("# TYPE kamaitachi_node_request_duration_seconds histogram\n"));
-        assert!(text.starts_with(
-            "# HELP build_info What runs here.\n# TYPE build_info gauge\nbuild_info{version=\"1\"} 1\n"
-        ));
-        assert!(!text.contains("# EOF") && !text.contains("# UNIT"));
-    }
-
-    #[test]
-    fn scrapers_choose_the_format() {
-        let of = |accept: &str| Exposition::of_accept(Some(accept.as_bytes()));
-        assert_eq!(of("application/openmetrics-text;version=1.0.0;q=0.5"), Exposition::OpenMetrics);
-        assert_eq!(of("text/plain"), Exposition::Text);
-        assert_eq!(Exposition::of_accept(None), Exposition::Text);
     }
 }

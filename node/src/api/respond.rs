@@ -7,9 +7,10 @@
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
+use kamaitachi_serve::exposition::Exposition;
 use serde::Serialize;
 
-use super::{failure::Failure, metrics::Exposition};
+use super::failure::Failure;
 
 /// Body of every answer: whole, so that its length is exact.
 pub type Body = Full<Bytes>;
@@ -22,9 +23,6 @@ const MANAGE_HEAD: &[u8] = br#"{"code":200,"message":"success","data":"#;
 
 /// Content type of JSON answers.
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const OPEN_METRICS: HeaderValue =
-    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-const CLASSIC: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 
 /// Which envelope a path answers in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,11 +94,7 @@ pub fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
 /// An answer to a scraper.
 #[must_use]
 pub fn metrics(format: Exposition, body: String) -> Response<Body> {
-    let content_type = match format {
-        Exposition::Text => CLASSIC,
-        Exposition::OpenMetrics => OPEN_METRICS,
-    };
-    typed(StatusCode::OK, content_type, body)
+    typed(StatusCode::OK, format.content_type(), body)
 }
 
 /// An answer without a body.

@@ -1,13 +1,13 @@
 //! How the node does: counters, readiness, metrics, the description of the API.
 
 use http::{HeaderValue, Response, StatusCode, header, request::Parts};
+use kamaitachi_serve::exposition::Exposition;
 use serde::Serialize;
 
 use crate::{
     api::{
         app::App,
         failure::Failure,
-        metrics::Exposition,
         openapi::OPENAPI,
         params,
         respond::{self, Body, Envelope},
@@ -86,7 +86,7 @@ pub(in crate::api) fn ready(app: &App) -> Result<Answered, Failure> {
 }
 
 pub(in crate::api) fn metrics(app: &App, head: &Parts) -> Result<Answered, Failure> {
-    let format = Exposition::of_accept(head.headers.get(header::ACCEPT).map(HeaderValue::as_bytes));
+    let format = Exposition::of_accept(head.headers.get(header::ACCEPT));
     let text = format.render(&app.registry).map_err(|_| Failure::Internal)?;
     Ok(respond::metrics(format, text).into())
 }
