@@ -191,6 +191,25 @@ async fn memberships_follow_the_same_rules() {
 }
 
 #[tokio::test]
+async fn an_old_list_is_never_put_together_with_new_rows() {
+    let mock = Mock::new(world());
+    let engine = engine(&mock);
+    // The list is known, its rows are not.
+    let nobody = Scope::TopicAnd("even".into(), ["x"].into_iter().collect());
+    engine.snapshot(&snapshot(nobody, &[0])).await.unwrap();
+    let gate = mock.gate_before();
+    let query = start(&engine, snapshot(Scope::Topic("even".into()), &[0])).await;
+    let touched = Touched { subjects: vec![A.into(), B.into()], membership: true };
+    mock.write(&touched, |world, _| {
+        world.topics.get_mut("even").unwrap().insert(A.into());
+        world.put(B, 29, &[(0, Some(777.0))]);
+    });
+    gate.open();
+    let answer = data(&query.await.unwrap().unwrap());
+    assert_eq!((answer.as_array().unwrap().len(), value(&answer, 1)), (7, 777.0));
+}
+
+#[tokio::test]
 async fn a_write_that_never_pauses_does_not_starve_a_query() {
     let mock = Mock::new(world());
     let engine = engine(&mock);

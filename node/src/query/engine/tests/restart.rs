@@ -162,7 +162,8 @@ proptest! {
     #[test]
     fn no_sequence_with_restarts_changes_an_answer(
         lives in prop::collection::vec(
-            (prop::collection::vec(step(), 1..12), any::<bool>(), any::<prop::sample::Index>()), 1..6),
+            (prop::collection::vec(step(), 1..12), any::<bool>(), any::<prop::sample::Index>(),
+                prop::collection::vec(step(), 0..4)), 1..6),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time().start_paused(true).build().unwrap();
@@ -170,7 +171,7 @@ proptest! {
             let dir = tempfile::tempdir().unwrap();
             let files = files(dir.path(), None);
             let mock = Mock::new(super::world());
-            for (steps, damage, at) in &lives {
+            for (steps, damage, at, meanwhile) in &lives {
                 let engine = engine(&mock);
                 engine.restore(&files).await;
                 for step in steps {
@@ -195,6 +196,10 @@ proptest! {
                     let at = at.index(bytes.len());
                     bytes[at] ^= 0x10;
                     fs::write(&saved.path, bytes).unwrap();
+                }
+                // What is written while the node is down; queries are for others.
+                for step in meanwhile {
+                    mock.write(&touched(step), |world, _| change(step, world));
                 }
             }
             Ok(())
