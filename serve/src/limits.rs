@@ -234,3 +234,24 @@ impl Counters {
         self.violations[violation as usize].fetch_add(1, Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_kept_apart() {
+        // The counters are arrays indexed by these.
+        assert!(Phase::ALL.iter().enumerate().all(|(i, phase)| *phase as usize == i));
+        assert!(Refused::ALL.iter().enumerate().all(|(i, reason)| *reason as usize == i));
+        assert!(Violation::ALL.iter().enumerate().all(|(i, kind)| *kind as usize == i));
+    }
+
+    #[test]
+    fn the_tick_is_finer_than_every_deadline_but_never_busy() {
+        assert_eq!(Limits::default().tick(), Duration::from_millis(250));
+        let with = |ms| Limits { idle_timeout: Duration::from_millis(ms), ..Limits::default() };
+        assert_eq!(with(100).tick(), Duration::from_millis(25));
+        assert_eq!(with(0).tick(), Duration::from_millis(5));
+    }
+}

@@ -21,12 +21,12 @@ use super::{
     Connection,
     io::Io,
     service::{Adapter, Source},
-    state::{State, Wait},
+    state::State,
     worker::Shared,
 };
 use crate::{
     framing::{FramingGuard, FramingLimits},
-    limits::Limits,
+    limits::{Limits, Phase},
     refusal::Refusal,
 };
 
@@ -169,9 +169,8 @@ async fn http2<F, S, B>(
     S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>> + 'static,
     B: Body<Data = Bytes, Error: Into<BoxError>> + 'static,
 {
+    state.multiplex(shared.clock.now());
     io.open();
-    state.multiplexed.set(true);
-    state.wait_for(Wait::Request, shared.clock.now());
     let make = Rc::clone(make);
     let service = Adapter {
         source: Source::Made(move || make(about)),
@@ -182,6 +181,9 @@ async fn http2<F, S, B>(
     let mut told = None;
     let ended = poll_fn(|cx| {
         let now = shared.clock.now();
+        if let Some(Phase::Body | Phase::Write) = state.overdue() {
+            return Poll::Ready(Err(None));
+        }
         if told.is_none() && (shared.draining() || state.overdue().is_some()) {
             told = Some(now);
             connection.as_mut().graceful_shutdown();

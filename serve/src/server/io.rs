@@ -73,6 +73,7 @@ impl Io {
 
     /// From here on, bytes pass as they are.
     pub(super) fn open(&mut self) {
+        self.state.streams(|streams| streams.received(&self.held, self.shared.clock.now()));
         self.passed = self.held.len();
     }
 
@@ -190,6 +191,7 @@ impl Io {
             return Poll::Ready(Ok(Err(End::Clean)));
         }
         let Some(guard) = &mut self.guard else {
+            self.state.streams(|streams| streams.received(bytes, shared.clock.now()));
             cursor.put_slice(bytes);
             return Poll::Ready(Ok(Ok(bytes.len())));
         };
@@ -297,9 +299,24 @@ impl hyper::rt::Read for Io {
 }
 
 impl Io {
-    fn wrote(&self, poll: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        match poll {
-            Poll::Ready(_) => self.state.write_progress(),
+    /// Keeps time by what was written of `slices`.
+    fn wrote(
+        &self,
+        poll: Poll<io::Result<usize>>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &poll {
+            Poll::Ready(done) => {
+                self.state.write_progress();
+                let mut left = *done.as_ref().unwrap_or(&0);
+                self.state.streams(|streams| {
+                    for slice in slices {
+                        let n = left.min(slice.len());
+                        streams.sent(&slice[..n]);
+                        left -= n;
+                    }
+                });
+            }
             Poll::Pending if self.state.overdue() == Some(Phase::Write) => {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
@@ -316,7 +333,7 @@ impl hyper::rt::Write for Io {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.wrote(poll)
+        self.wrote(poll, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -325,7 +342,7 @@ impl hyper::rt::Write for Io {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.wrote(poll)
+        self.wrote(poll, slices)
     }
 
     fn is_write_vectored(&self) -> bool {

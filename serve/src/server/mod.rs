@@ -38,6 +38,7 @@ mod handle;
 mod io;
 mod service;
 mod state;
+mod streams;
 mod worker;
 
 use std::{

@@ -127,7 +127,15 @@ impl<B: Body<Data = Bytes>> Body for Tracked<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        self.project().inner.poll_frame(cx)
+        let this = self.project();
+        let poll = this.inner.poll_frame(cx);
+        if let Some(in_flight) = this.in_flight {
+            match &poll {
+                Poll::Ready(Some(Ok(frame))) if frame.is_data() => in_flight.gave(),
+                _ => in_flight.asked(),
+            }
+        }
+        poll
     }
 
     fn is_end_stream(&self) -> bool {

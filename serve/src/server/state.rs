@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use super::streams::Streams;
 use crate::limits::{Limits, Phase};
 
 /// Milliseconds since the worker began, as of the last tick.
@@ -44,8 +45,9 @@ pub(super) struct State {
     pub(super) used: Cell<bool>,
     /// Whether the service answered the latest request.
     pub(super) answered: Cell<bool>,
-    /// Requests at a time share the connection, and idleness is not told by reads.
-    pub(super) multiplexed: Cell<bool>,
+    /// Where requests share the connection: what each of them waits for.
+    streams: RefCell<Option<Streams>>,
+    next_id: Cell<u64>,
 }
 
 impl State {
@@ -62,8 +64,20 @@ impl State {
             in_flight: Cell::new(0),
             used: Cell::new(false),
             answered: Cell::new(true),
-            multiplexed: Cell::new(false),
+            streams: RefCell::new(None),
+            next_id: Cell::new(0),
         }
+    }
+
+    /// From here on requests share the connection, which is idle when there are none.
+    pub(super) fn multiplex(&self, now: Millis) {
+        *self.streams.borrow_mut() = Some(Streams::new());
+        self.wait_for(Wait::Request, now);
+    }
+
+    /// Does something with the streams, if there are such.
+    pub(super) fn streams<T>(&self, with: impl FnOnce(&mut Streams) -> T) -> Option<T> {
+        self.streams.borrow_mut().as_mut().map(with)
     }
 
     /// Remembers whom to wake. The task of a connection polls it directly, so this waker stays.
@@ -123,11 +137,22 @@ impl State {
     /// What is overdue at `now`, if anything.
     fn check(&self, now: Millis, limits: &Limits, slack: Millis) -> Option<Phase> {
         let late = |since: Millis, limit: Duration| now.saturating_sub(since) >= ms(limit) + slack;
+        let slow_body = |waited: Millis, bytes: u64| {
+            let earned = bytes.saturating_mul(1000) / limits.body_rate.max(1);
+            waited >= ms(limits.body_timeout).saturating_add(earned).saturating_add(slack)
+        };
         if self.write_since.get().is_some_and(|since| late(since, limits.write_timeout)) {
             return Some(Phase::Write);
         }
-        if self.multiplexed.get() && self.in_flight.get() > 0 {
-            return None;
+        if let Some(streams) = self.streams.borrow().as_ref()
+            && self.in_flight.get() > 0
+        {
+            if streams.reads_slowly(|since| late(since, limits.write_timeout)) {
+                return Some(Phase::Write);
+            }
+            let slow =
+                streams.uploads_slowly(|since, bytes| slow_body(now.saturating_sub(since), bytes));
+            return slow.then_some(Phase::Body);
         }
         let since = self.since.get();
         match self.wait.get() {
@@ -135,10 +160,8 @@ impl State {
             Wait::Head => late(since, limits.head_timeout).then_some(Phase::Head),
             Wait::Request => late(since, limits.idle_timeout).then_some(Phase::Idle),
             Wait::Body => {
-                let earned = self.body_bytes.get().saturating_mul(1000) / limits.body_rate.max(1);
                 let waited = self.body_waited.get() + now.saturating_sub(since);
-                let allowed = ms(limits.body_timeout).saturating_add(earned);
-                (waited >= allowed.saturating_add(slack)).then_some(Phase::Body)
+                slow_body(waited, self.body_bytes.get()).then_some(Phase::Body)
             }
         }
     }
@@ -153,6 +176,7 @@ fn ms(duration: Duration) -> Millis {
 pub(super) struct InFlight {
     state: Rc<State>,
     clock: Rc<Clock>,
+    id: u64,
 }
 
 impl InFlight {
@@ -160,7 +184,18 @@ impl InFlight {
         state.used.set(true);
         state.answered.set(false);
         state.in_flight.update(|n| n + 1);
-        Self { state: Rc::clone(state), clock: Rc::clone(clock) }
+        state.next_id.update(|id| id + 1);
+        Self { state: Rc::clone(state), clock: Rc::clone(clock), id: state.next_id.get() }
+    }
+
+    /// The answer gave a piece of itself: it is the client's turn to ask for the next.
+    pub(super) fn gave(&self) {
+        self.state.streams(|streams| streams.client_turn(self.id, self.clock.now()));
+    }
+
+    /// The answer was asked for a piece and has none yet.
+    pub(super) fn asked(&self) {
+        self.state.streams(|streams| streams.server_turn(self.id));
     }
 
     pub(super) fn answered(&self) {
@@ -171,7 +206,8 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.state.in_flight.update(|n| n - 1);
-        if self.state.multiplexed.get() && self.state.in_flight.get() == 0 {
+        let multiplexed = self.state.streams(|streams| streams.server_turn(self.id)).is_some();
+        if multiplexed && self.state.in_flight.get() == 0 {
             self.state.wait.set(Wait::Request);
             self.state.since.set(self.clock.now());
         }
@@ -317,7 +353,7 @@ mod tests {
     fn a_multiplexed_connection_is_idle_from_the_end_of_its_last_request() {
         let (registry, clock) = (Rc::new(Registry::default()), Rc::new(Clock::default()));
         let entry = registry.enter(&clock);
-        entry.state.multiplexed.set(true);
+        entry.state.multiplex(0);
         let first = InFlight::begin(&entry.state, &clock);
         clock.0.set(100_000);
         assert_eq!(entry.state.check(100_000, &LIMITS(), 0), None);

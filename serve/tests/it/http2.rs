@@ -1,18 +1,51 @@
 //! The same port, with prior knowledge of HTTP/2.
 
-use std::time::Duration;
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use http::Request;
-use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::http2::{self, SendRequest};
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
+use hyper::{
+    body::Frame,
+    client::conn::http2::{self, SendRequest},
+};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use kamaitachi_serve::limits::{Limits, Phase};
 use tokio::{net::TcpStream, task::JoinHandle};
 
 use crate::support::{Harness, start, until};
 
-type Sender = SendRequest<Full<Bytes>>;
+type Sender = SendRequest<UnsyncBoxBody<Bytes, Infallible>>;
+
+/// A body that gives `first` and then nothing, for ever.
+struct Stuck {
+    first: Option<Bytes>,
+}
+
+impl hyper::body::Body for Stuck {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.first.take() {
+            Some(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+            None => Poll::Pending,
+        }
+    }
+}
+
+fn stuck(path: &str) -> Request<UnsyncBoxBody<Bytes, Infallible>> {
+    let body = Stuck { first: Some(Bytes::from_static(b"abc")) };
+    Request::post(format!("http://a{path}")).body(body.boxed_unsync()).unwrap()
+}
 
 async fn connect(server: &Harness) -> (Sender, JoinHandle<hyper::Result<()>>) {
     let stream = TcpStream::connect(server.address()).await.unwrap();
@@ -23,7 +56,7 @@ async fn connect(server: &Harness) -> (Sender, JoinHandle<hyper::Result<()>>) {
 
 async fn post(sender: &mut Sender, path: &str, body: &str) -> String {
     let request = Request::post(format!("http://a{path}"))
-        .body(Full::new(Bytes::from(body.to_owned())))
+        .body(Full::new(Bytes::from(body.to_owned())).boxed_unsync())
         .unwrap();
     let response = sender.send_request(request).await.unwrap();
     let body = response.into_body().collect().await.unwrap().to_bytes();
@@ -106,4 +139,63 @@ async fn streams_over_the_limit_wait() {
     for answer in waiting {
         answer.await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn an_upload_that_stops_ends_the_connection() {
+    let limits = Limits { body_timeout: Duration::from_millis(80), ..Limits::default() };
+    let server = start(limits);
+    let (mut sender, _connection) = connect(&server).await;
+    sender.send_request(stuck("/")).await.unwrap_err();
+    let counters = server.handle.counters();
+    assert_eq!(counters.timed_out(Phase::Body), 1);
+    until(|| counters.open() == 0).await;
+}
+
+#[tokio::test]
+async fn an_upload_that_was_answered_early_is_no_slow_one() {
+    let limits = Limits { body_timeout: Duration::from_millis(80), ..Limits::default() };
+    let server = start(limits);
+    let (mut sender, _connection) = connect(&server).await;
+    let response = sender.send_request(stuck("/unread")).await.unwrap();
+    assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    // Another request keeps the connection busy for longer than an upload may take.
+    let mut busy = sender.clone();
+    let answer = tokio::spawn(async move { post(&mut busy, "/gate", "").await });
+    server.seen.reached(2).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    server.seen.open_gate(1);
+    assert_eq!(answer.await.unwrap(), "POST http://a/gate []");
+    assert_eq!(server.handle.counters().timed_out(Phase::Body), 0);
+}
+
+#[tokio::test]
+async fn a_client_that_opens_no_window_is_cut() {
+    let limits = Limits { write_timeout: Duration::from_millis(80), ..Limits::default() };
+    let server = start(limits);
+    let (mut sender, _connection) = connect(&server).await;
+    let request =
+        Request::get("http://a/big").body(Full::new(Bytes::new()).boxed_unsync()).unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    let counters = server.handle.counters();
+    until(|| counters.timed_out(Phase::Write) == 1).await;
+    until(|| counters.open() == 0).await;
+    response.into_body().collect().await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_slow_service_is_not_the_clients_fault() {
+    let limits = Limits {
+        body_timeout: Duration::from_millis(60),
+        write_timeout: Duration::from_millis(60),
+        idle_timeout: Duration::from_millis(60),
+        ..Limits::default()
+    };
+    let server = start(limits);
+    let (mut sender, _connection) = connect(&server).await;
+    let answer = tokio::spawn(async move { post(&mut sender, "/gate", "abc").await });
+    server.seen.reached(1).await;
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    server.seen.open_gate(1);
+    assert_eq!(answer.await.unwrap(), "POST http://a/gate [abc]");
 }
