@@ -5,6 +5,7 @@ use std::{
     net::{SocketAddr, TcpListener},
 };
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// Binds `count` listeners to `address`. Port 0 becomes one free port, the same for all.
@@ -31,6 +32,14 @@ pub(super) fn bind(
     Ok(listeners)
 }
 
+/// Lets this process open as many files as its hard limit allows: the soft limit is 1,024 on many
+/// systems, for the sake of programs older than we are.
+pub(super) fn raise_file_limit() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // The soft limit may always be raised so far; where it is not, fewer connections are accepted.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+}
+
 fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // Lets a restarted process bind while old connections linger in TIME_WAIT.
@@ -53,6 +62,13 @@ mod tests {
         let listeners = bind(loopback(), 3, 16).unwrap();
         let ports: Vec<_> = listeners.iter().map(|l| l.local_addr().unwrap().port()).collect();
         assert!(ports[0] != 0 && ports.iter().all(|port| *port == ports[0]), "{ports:?}");
+    }
+
+    #[test]
+    fn the_soft_limit_on_files_becomes_the_hard_one() {
+        raise_file_limit();
+        let limit = getrlimit(Resource::Nofile);
+        assert_eq!(limit.current, limit.maximum);
     }
 
     #[test]

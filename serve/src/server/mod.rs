@@ -113,12 +113,14 @@ impl Server {
         self
     }
 
-    /// Takes the address, without serving yet: connections wait in the kernel.
+    /// Takes the address, without serving yet: connections wait in the kernel. Also lets the
+    /// process open as many files as its hard limit allows.
     ///
     /// # Errors
     /// The address can't be bound; `AddrInUse` where another process listens on it, even one that
     /// would share it.
     pub fn bind(self) -> std_io::Result<Bound> {
+        bind::raise_file_limit();
         let listeners = bind::bind(self.address, self.workers, self.limits.backlog)?;
         let address = listeners.first().map_or(Ok(self.address), TcpListener::local_addr)?;
         Ok(Bound { server: self, listeners, address })
