@@ -1,5 +1,7 @@
 //! Signals are the process's own, so their test is alone in its process.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::{process::Command, time::Duration};
 
 use kamaitachi_serve::shutdown::Drain;

@@ -199,7 +199,7 @@ fn malformed_chunks_and_trailers_are_refused() {
         "1;a\rb\r\n",
         "1 a\r\n",
         "1,\r\n",
-        "fffffffffffffffff\r\n",
+        "0000000000000001\r\n",
         "1\r\r\n",
     ] {
         refuses(&chunked(bad), Violation::ChunkSize);

@@ -335,6 +335,11 @@ mod tests {
         state.wait_for(Wait::Body, 500_000);
         assert_eq!(state.check(519_999, &LIMITS(), 0), None);
         assert_eq!(state.check(520_000, &LIMITS(), 0), Some(Phase::Body));
+        // The next request begins anew, with nothing earned and nothing waited.
+        state.head_done();
+        state.wait_for(Wait::Body, 600_000);
+        assert_eq!(state.check(629_999, &LIMITS(), 0), None);
+        assert_eq!(state.check(630_000, &LIMITS(), 0), Some(Phase::Body));
     }
 
     #[test]

@@ -116,10 +116,12 @@ async fn an_answer_reaches_a_client_whose_body_nobody_reads() {
     let length = 4 << 20;
     let head = format!("POST /unread HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
     client.send(&head).await;
-    // The server stops reading at some point: what counts is that the answer survives it.
-    let _ = client.0.write_all(&vec![b'x'; 512 * 1024]).await;
+    client.0.write_all(&vec![b'x'; 256 * 1024]).await.unwrap();
     let response = client.response().await;
     assert!(response.starts_with("HTTP/1.1 413"), "{response}");
+    // A client that only reads when it has sent everything must not meet a reset on the way.
+    client.0.write_all(&vec![b'x'; 256 * 1024]).await.unwrap();
+    assert_eq!(client.rest().await, "");
 }
 
 #[tokio::test]
