@@ -61,20 +61,24 @@ type NotTaken = dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync;
 /// Tries again what was not taken. See the [module](super).
 #[derive(Clone)]
 pub struct NextNode {
-    /// Tries that may still be made beyond the first.
+    /// Tries that may still be made beyond the first, refusals of breakers not counted.
     left: u32,
+    /// Whether anything is ever tried again.
+    repeats: bool,
     fresh: bool,
     budget: SharedBudget,
     not_taken: Option<Arc<NotTaken>>,
 }
 
 impl NextNode {
-    /// At most `tries` in all; 1 means no retry, and costs nothing.
+    /// At most `tries` in all; 1 means no retry, and costs nothing. A pool's member whose breaker refuses was not
+    /// tried: the next one is asked however many refuse.
     ///
     /// Retries only what was [handed back](super::hand_back).
     #[must_use]
     pub fn new(tries: u32, budget: SharedBudget) -> Self {
-        Self { left: tries.saturating_sub(1), fresh: true, budget, not_taken: None }
+        let left = tries.saturating_sub(1);
+        Self { left, repeats: left > 0, fresh: true, budget, not_taken: None }
     }
 
     /// Also retries on errors which `not_taken` says are of that kind, from services that hand nothing back.
@@ -91,9 +95,13 @@ impl NextNode {
 
     /// Whether a retry after `error` is paid for. A breaker's refusal is free: nobody was asked.
     fn is_affordable(&self, error: &(dyn Error + 'static)) -> bool {
-        matches!(Rejection::find(error), Some(Rejection::CircuitOpen { .. }))
-            || self.budget.withdraw()
+        is_refusal(error) || self.budget.withdraw()
     }
+}
+
+/// Whether a breaker refused, and nobody was asked.
+fn is_refusal(error: &(dyn Error + 'static)) -> bool {
+    matches!(Rejection::find(error), Some(Rejection::CircuitOpen { .. }))
 }
 
 impl fmt::Debug for NextNode {
@@ -118,7 +126,11 @@ impl<B, R> Policy<Request<Body<B>>, R, BoxError> for NextNode {
             self.budget.deposit();
         }
         let error = result.as_mut().err()?;
-        if self.left == 0 || error.downcast_ref().is_some_and(Failed::was_last) {
+        let failed = error.downcast_ref::<Failed>();
+        let was_last = failed.is_some_and(Failed::was_last);
+        // Only a pool knows whom it has asked; without one this could go on for ever.
+        let is_free = failed.is_some() && is_refusal(&**error);
+        if !self.repeats || was_last || (self.left == 0 && !is_free) {
             return None;
         }
         let is_cloned = self.not_taken.as_ref().is_some_and(|not_taken| not_taken(&**error));
@@ -133,12 +145,14 @@ impl<B, R> Policy<Request<Body<B>>, R, BoxError> for NextNode {
             let tried: &mut Tried = request.extensions_mut().get_or_insert_default();
             tried.0.push(Arc::clone(failed.member()));
         }
-        self.left -= 1;
+        if !is_free {
+            self.left -= 1;
+        }
         Some(ready(()))
     }
 
     fn clone_request(&mut self, request: &Request<Body<B>>) -> Option<Request<Body<B>>> {
-        if self.left == 0 {
+        if !self.repeats {
             return None;
         }
         if self.not_taken.is_none() {

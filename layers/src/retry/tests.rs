@@ -213,19 +213,30 @@ async fn a_breakers_refusal_is_free_and_if_all_refuse_it_is_the_answer() {
         Member::new(member.name(), guarded).unwrap()
     }));
     let nothing = budget(0, 0);
-    let stack = RetryLayer::new(NextNode::new(3, nothing)).layer(Select::new(pool).naming(X_NODE));
+    let stack_end = Select::new(pool).naming(X_NODE);
+    let stack = RetryLayer::new(NextNode::new(3, nothing)).layer(stack_end.clone());
     for _ in 0..10 {
         stack.clone().oneshot(request()).await.unwrap_err();
     }
     let response = stack.clone().oneshot(request()).await.expect("the next member takes it");
     assert_eq!(response.headers()[X_NODE], cluster.order[1]);
 
+    // However many refuse, the one that does not is found; the tries of a request are for those that were asked.
+    let two = cluster.order[..2].iter().map(|name| NAMES.iter().position(|n| n == name).unwrap());
+    for open in two {
+        break_open(&circuits[open]).await;
+    }
+    let few = NextNode::new(2, budget(0, 0));
+    let stack = RetryLayer::new(few).layer(stack_end);
+    let response = stack.clone().oneshot(request()).await.expect("the last member takes it");
+    assert_eq!(response.headers()[X_NODE], cluster.order[2]);
+
     for circuit in &circuits {
         break_open(circuit).await;
     }
     let refused = stack.oneshot(request()).await.unwrap_err();
     assert!(matches!(Rejection::find(&*refused), Some(Rejection::CircuitOpen { .. })));
-    assert_eq!(cluster.asked().len(), 11);
+    assert_eq!(cluster.asked().len(), 12);
 }
 
 async fn break_open(circuit: &Circuit) {
