@@ -18,7 +18,7 @@ pub struct Args {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// TOML file with any of these options under [load]
+    /// TOML file with any of these options in its table `load`
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
