@@ -44,11 +44,6 @@ fn line_matches(pattern: &str, text: &str) -> bool {
     rest.ends_with(last)
 }
 
-/// `line` with one blank for any number of them.
-fn squeezed(line: &str) -> String {
-    line.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 fn matches(pattern: &[String], text: &[&str]) -> bool {
     match pattern.split_first() {
         None => text.is_empty(),
@@ -88,10 +83,7 @@ fn every_command_of_the_readme_prints_what_it_says() {
         let output =
             shell.args(["-c", &here]).current_dir(dir.path()).env("PATH", &path).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).replace('\r', "");
-        // Columns are as wide as their figures, which differ from run to run.
-        let lines: Vec<_> = text.lines().map(squeezed).collect();
-        let lines: Vec<_> = lines.iter().map(String::as_str).collect();
-        let prints: Vec<_> = prints.iter().map(|line| squeezed(line)).collect();
+        let lines: Vec<_> = text.lines().collect();
         assert!(output.status.success(), "{command}\n{text}");
         assert!(matches(&prints, &lines), "{command}\nprints\n{text}\ninstead of\n{prints:#?}");
     }
