@@ -167,6 +167,7 @@ async fn open(config: Config) -> Result<Core, StartError> {
     }
     let mut options = Options::new(path);
     options.durability = config.database.durability;
+    options.max_rows = config.limits.rows;
     if let Some(readers) = config.database.readers {
         options.readers = readers;
     }

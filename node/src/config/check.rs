@@ -199,6 +199,7 @@ fn limits(raw: &raw::Limits, section: &mut Section<'_>) -> Limits {
         ingest_body: section
             .within("ingest_body", raw.ingest_body, Size(1 << 10)..=Size(4 << 30))
             .0,
+        rows: section.within("rows", raw.rows, 1_000..=1_000_000_000),
         handler: span(section, "handler_timeout", handler, Duration::from_millis(1), LONG),
     }
 }

@@ -89,6 +89,7 @@ impl Config {
             limits: Limits {
                 body: raw.limits.body.0,
                 ingest_body: raw.limits.ingest_body.0,
+                rows: raw.limits.rows,
                 handler: raw.limits.handler_timeout.into(),
             },
             connections: kamaitachi_serve::limits::Limits::default(),
@@ -186,6 +187,8 @@ pub struct Limits {
     pub body: u64,
     /// Bytes of a bulk body, as sent and as unpacked.
     pub ingest_body: u64,
+    /// Rows of an answer, and of a read for it.
+    pub rows: usize,
     /// How long an answer may take.
     pub handler: Duration,
 }

@@ -9,6 +9,8 @@ use kamaitachi_serve::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::store::MAX_ROWS;
+
 /// Everything a file can say.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
@@ -117,6 +119,7 @@ pub(super) struct Limits {
     pub(super) nesting: u8,
     pub(super) subjects: usize,
     pub(super) name: usize,
+    pub(super) rows: usize,
     pub(super) handler_timeout: Millis,
     pub(super) connections: usize,
     pub(super) connections_per_ip: usize,
@@ -140,6 +143,7 @@ impl Default for Limits {
             nesting: 64,
             subjects: 10_000,
             name: 256,
+            rows: MAX_ROWS,
             handler_timeout: Millis::of(30_000),
             connections: server.connections,
             connections_per_ip: server.connections_per_ip,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     model::{Indicators, Revision, Subject},
-    store::{Found, Need, Store, StoreError},
+    store::{Found, MAX_ROWS, Need, Store, StoreError},
 };
 
 /// Where rows and memberships come from when the cache does not know them.
@@ -51,6 +51,11 @@ pub trait Source: Send + Sync + 'static {
         revision: Revision,
     ) -> impl Future<Output = Result<(Revision, Vec<Subject>), StoreError>> + Send;
 
+    /// Rows that one answer may hold.
+    fn max_rows(&self) -> usize {
+        MAX_ROWS
+    }
+
     /// The newest committed revision.
     fn revision(&self) -> Revision;
 
@@ -82,6 +87,10 @@ impl Source for Store {
     ) -> Result<(Revision, Vec<Subject>), StoreError> {
         let (now, changes) = self.changes_since(revision).await?;
         Ok((now, changes.subjects))
+    }
+
+    fn max_rows(&self) -> usize {
+        self.max_rows()
     }
 
     fn revision(&self) -> Revision {

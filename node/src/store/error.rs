@@ -27,6 +27,12 @@ pub enum StoreError {
         /// The line of the input that first named it, from 1; 0 where there are no lines.
         line: u64,
     },
+    /// The read would give more rows than one read may. The client's to ask for less.
+    #[error("more than {limit} rows at once")]
+    TooManyRows {
+        /// The most there may be.
+        limit: usize,
+    },
     /// The disk is full: nothing was written, reads go on. Space has to be made.
     #[error("the disk that holds the store is full")]
     DiskFull,

@@ -23,6 +23,7 @@ use crate::model::{Indicators, Revision, Subject};
 pub struct Store {
     shared: Arc<Shared>,
     pub(super) threads: Arc<Threads>,
+    max_rows: usize,
 }
 
 impl fmt::Debug for Store {
@@ -46,9 +47,9 @@ impl Store {
     /// # Errors
     /// If the file cannot be opened, is damaged, or is the database of another program.
     pub async fn open(options: Options) -> Result<Self, OpenError> {
-        let shared = Arc::new(Shared::default());
+        let (shared, max_rows) = (Arc::new(Shared::default()), options.max_rows);
         let threads = threads::start(options, &shared).await?;
-        Ok(Self { shared, threads: Arc::new(threads) })
+        Ok(Self { shared, threads: Arc::new(threads), max_rows })
     }
 
     /// Adds someone who is told of every write from now on.
@@ -60,6 +61,12 @@ impl Store {
     #[must_use]
     pub fn revision(&self) -> Revision {
         self.shared.revision()
+    }
+
+    /// Rows that one read may give.
+    #[must_use]
+    pub fn max_rows(&self) -> usize {
+        self.max_rows
     }
 
     /// The indicators, as of the last commit.

@@ -54,7 +54,7 @@ pub use self::{
     import::{ImportError, ImportSummary, import},
     needs::{Changes, Found, FoundRow, Need, Rows, Totals},
     observe::{Touched, WriteObserver},
-    options::{Durability, Options},
+    options::{Durability, MAX_ROWS, Options},
     rows::{RowBatch, RowFacts, RowWrite},
     tags::Tag,
 };

@@ -29,9 +29,15 @@ pub struct Options {
     /// Jobs that may wait for the writer, and for the readers; whoever comes later waits outside
     /// without a thread. Default 256.
     pub queue: NonZeroUsize,
+    /// Rows that one read may give; a read of more is refused. Default 2,000,000, some hundred
+    /// bytes of memory each while the read lasts.
+    pub max_rows: usize,
     /// How often to look for rows that another process wrote. Default 1 s.
     pub look_outside: Duration,
 }
+
+/// Rows of one read unless told otherwise: 10,000 subjects over fifty years of quarters.
+pub const MAX_ROWS: usize = 2_000_000;
 
 impl Options {
     /// The defaults for the file at `path`.
@@ -44,6 +50,7 @@ impl Options {
             readers: NonZeroUsize::new((cores + 1).min(4)).unwrap_or(NonZeroUsize::MIN),
             busy_timeout: Duration::from_secs(5),
             queue: NonZeroUsize::new(256).unwrap_or(NonZeroUsize::MIN),
+            max_rows: MAX_ROWS,
             look_outside: Duration::from_secs(1),
         }
     }

@@ -23,7 +23,8 @@ pub(super) fn needs(
     needs: &[Need],
     gone: &dyn Fn() -> bool,
 ) -> Result<(Revision, Vec<Found>), StoreError> {
-    let Reader { conn, shared, texts } = reader;
+    let Reader { conn, shared, texts, max_rows } = reader;
+    let mut room = Room { limit: *max_rows, left: *max_rows };
     let (transaction, revision) = snapshot(conn)?;
     // Needs name what was published before they were asked, so the snapshot has those columns.
     let indicators = shared.indicators.load();
@@ -43,13 +44,28 @@ pub(super) fn needs(
         };
         let rows = match &subject {
             Some(_) => {
-                Select::reuse(&mut select, &transaction, &indicators, need)?.rows(need, texts)?
+                let select = Select::reuse(&mut select, &transaction, &indicators, need)?;
+                select.rows(need, texts, &mut room)?
             }
             None => Vec::new(),
         };
         answers.push(Found { subject, rows });
     }
     Ok((revision, answers))
+}
+
+/// How many rows a read may still give.
+struct Room {
+    limit: usize,
+    left: usize,
+}
+
+impl Room {
+    fn take(&mut self) -> Result<(), StoreError> {
+        let full = StoreError::TooManyRows { limit: self.limit };
+        self.left = self.left.checked_sub(1).ok_or(full)?;
+        Ok(())
+    }
 }
 
 /// A statement for needs of the same kind: consecutive needs mostly are.
@@ -75,7 +91,12 @@ impl<'c> Select<'c> {
         last.as_mut().ok_or(StoreError::Panicked)
     }
 
-    fn rows(&mut self, need: &Need, texts: &mut Interner) -> Result<Vec<FoundRow>, StoreError> {
+    fn rows(
+        &mut self,
+        need: &Need,
+        texts: &mut Interner,
+        room: &mut Room,
+    ) -> Result<Vec<FoundRow>, StoreError> {
         let (first, last) = match need.rows {
             Rows::Between { from, to } => (from, to),
             Rows::Newest { not_before, at } => (not_before, at),
@@ -86,6 +107,7 @@ impl<'c> Select<'c> {
         while let Some(row) = rows.next()? {
             // A date that is no whole number cannot be asked for.
             if let ValueRef::Integer(report_date) = row.get_ref(0)? {
+                room.take()?;
                 let info = row_info(row, report_date, texts)?;
                 let values =
                     (TEXTS..TEXTS + width).map(|n| number(row, n)).collect::<Result<_, _>>()?;

@@ -19,11 +19,14 @@ pub(super) struct Reader {
     pub(super) conn: Connection,
     pub(super) shared: Arc<Shared>,
     pub(super) texts: Interner,
+    /// Rows that one read may give.
+    pub(super) max_rows: usize,
 }
 
 impl Reader {
     pub(super) fn open(options: &Options, shared: Arc<Shared>) -> rusqlite::Result<Self> {
-        Ok(Self { conn: connect::reader(options)?, shared, texts: Interner::default() })
+        let conn = connect::reader(options)?;
+        Ok(Self { conn, shared, texts: Interner::default(), max_rows: options.max_rows })
     }
 
     /// Works until told to stop. A job that panics costs that job alone.

@@ -202,3 +202,18 @@ async fn what_was_known_is_forgotten_when_it_is_written() {
     let seen: u64 = answer.header("x-kamaitachi-revision").unwrap().parse().unwrap();
     assert!(seen >= written["revision"].as_u64().unwrap());
 }
+
+#[tokio::test]
+async fn an_answer_that_would_be_too_large_is_refused_before_it_costs_memory() {
+    let node = Running::with(|config| config.limits.rows = 4).await;
+    node.client.ingest(&year_2020()).await;
+    let ask = |subjects: &str, from| json!({"subjects": subjects, "ids": "operating_income", "from": from, "to": Q4});
+    // Read from the store: five rows and more are too many, four are not.
+    let too_many = ask("33:000001,33:000002", Q1);
+    node.client.post(PERIOD, &too_many).await.refused(400, &["more than 4 rows", "`from`"]);
+    node.client.post(PERIOD, &ask("33:000001", Q1)).await.data();
+    node.client.post(PERIOD, &ask("33:000002", Q1)).await.data();
+    // By now all of it is known: the answer is as large as it was.
+    node.client.post(PERIOD, &too_many).await.refused(400, &["more than 4 rows", "`from`"]);
+    node.client.post(PERIOD, &ask("33:000001,33:000002", Q4)).await.data();
+}

@@ -31,16 +31,21 @@ fn of_store(error: &StoreError) -> Failure {
             Quoted(name)
         )),
         StoreError::InvalidIndicator { .. } => Failure::bad(error.to_string()),
+        StoreError::TooManyRows { limit } => Failure::bad(format!(
+            "the answer would hold more than {limit} rows: name fewer subjects, or a shorter time \
+             from `from` to `to`"
+        )),
         StoreError::DiskFull => {
             tracing::error!(%error, "a write was refused");
             Failure::DiskFull
         }
         StoreError::Busy => Failure::Busy("the store is locked by another process; try again"),
         StoreError::Closed => Failure::NotReady("the node is stopping"),
-        StoreError::DiskFailed
-        | StoreError::Corrupt
-        | StoreError::Panicked
-        | StoreError::Unexpected(_) => {
+        StoreError::DiskFailed => {
+            tracing::error!(%error, "the store failed");
+            Failure::Busy("the disk of the node failed; nothing was written")
+        }
+        StoreError::Corrupt | StoreError::Panicked | StoreError::Unexpected(_) => {
             tracing::error!(?error, "the store failed");
             Failure::Internal
         }

@@ -20,7 +20,7 @@ use super::{
     Answer, Page, PeriodQuery, QueryError, Scope, SnapshotQuery, SortField, Source, Stats,
     answer::CacheStatus,
     plan::{Ask, Span},
-    render::{Form, Labels},
+    render::{Form, Labels, Size},
 };
 use crate::{
     cache::{CacheLimits, Knowledge, stock_data_map::Known},
@@ -157,7 +157,7 @@ impl<S: Source> Engine<S> {
         let now = Instant::now().into_std();
         if let Some((maps, revision)) = self.inner.recall(scope, ask, now) {
             let cache = CacheStatus::Hit;
-            if form.is_large(&maps) {
+            if form.size(&maps, self.inner.source.max_rows())? == Size::Large {
                 let body = Box::pin(self.inner.write_aside(maps.into_vec(), ask, form)).await?;
                 return Ok(Answer { body, cache, revision });
             }
@@ -177,7 +177,8 @@ impl<S: Source> Engine<S> {
     ) -> Result<Answer, QueryError> {
         let Gathered { maps, status, revision } =
             Arc::clone(&self.inner).learn(scope, ask, now).await?;
-        let body = if form.is_large(&maps) {
+        let size = form.size(&maps, self.inner.source.max_rows())?;
+        let body = if size == Size::Large {
             self.inner.write_aside(maps, ask, form).await?
         } else {
             form.write(&maps, &self.inner.labels(ask)).into()

@@ -4,6 +4,7 @@ use super::{Labels, by_date, period, snapshot};
 use crate::{
     cache::stock_data_map::Known,
     query::{Page, PeriodQuery, SnapshotQuery},
+    store::StoreError,
 };
 
 /// Values to write from which on an answer is written on a thread of its own: some milliseconds.
@@ -18,6 +19,15 @@ pub(crate) enum Form<'a> {
     Period(&'a PeriodQuery),
     /// Rows by the end of their period.
     ByDate(&'a PeriodQuery, &'a Page),
+}
+
+/// Whether writing an answer would keep others on the same thread waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Size {
+    /// No.
+    Small,
+    /// Yes.
+    Large,
 }
 
 /// The same, its own.
@@ -37,16 +47,19 @@ impl Form<'_> {
         }
     }
 
-    /// Whether writing would keep others on the same thread waiting.
-    pub(crate) fn is_large(self, maps: &[Known]) -> bool {
-        let rows = |query: &PeriodQuery| {
-            let rows = maps.iter().map(|map| map.rows_in(query.from, query.to).len());
-            rows.sum::<usize>() * (query.indicators.len() + 1)
-        };
+    /// What writing costs; an error where the answer would hold more than `max_rows`.
+    pub(crate) fn size(self, maps: &[Known], max_rows: usize) -> Result<Size, StoreError> {
         match self {
             // A page has an end, and finding it costs little a subject.
-            Form::Snapshot(_) => false,
-            Form::Period(query) | Form::ByDate(query, _) => rows(query) > LARGE,
+            Form::Snapshot(_) => Ok(Size::Small),
+            Form::Period(query) | Form::ByDate(query, _) => {
+                let rows = maps.iter().map(|map| map.rows_in(query.from, query.to).len());
+                match rows.sum::<usize>() {
+                    rows if rows > max_rows => Err(StoreError::TooManyRows { limit: max_rows }),
+                    rows if rows * (query.indicators.len() + 1) > LARGE => Ok(Size::Large),
+                    _ => Ok(Size::Small),
+                }
+            }
         }
     }
 

@@ -9,7 +9,7 @@ mod tests;
 
 use smallvec::SmallVec;
 
-pub(crate) use form::Form;
+pub(crate) use form::{Form, Size};
 pub(crate) use labels::Labels;
 
 use super::{Page, PeriodQuery, SnapshotQuery};
