@@ -4,7 +4,6 @@ use std::{convert::Infallible, fmt, sync::Arc, time::Duration};
 
 use http::{HeaderName, Request, Response};
 use http_body_util::Limited;
-use hyper::body::Incoming;
 use kamaitachi_layers::{
     body::Body,
     circuit_breaker::{Circuit, CircuitBreakerLayer},
@@ -13,6 +12,7 @@ use kamaitachi_layers::{
     route::{Route, Table},
     select::{Member, Pool, Select},
 };
+use kamaitachi_serve::server::Incoming;
 use tower::{Service, ServiceBuilder, retry::RetryLayer, util::Either};
 
 use crate::{

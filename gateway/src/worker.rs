@@ -9,11 +9,10 @@ use std::{
 };
 
 use http::{Request, Response};
-use hyper::body::Incoming;
 use kamaitachi_layers::{body::Body, client::PeerAddr};
 use kamaitachi_serve::{
     BackOff,
-    server::{Connection, WorkerId},
+    server::{Connection, Incoming, WorkerId},
     spawn_supervised_local,
 };
 use tower::Service;

@@ -6,8 +6,10 @@ use std::{convert::Infallible, time::Duration};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use hyper::body::Incoming;
-use kamaitachi_serve::{server::Server, shutdown::Drain};
+use kamaitachi_serve::{
+    server::{Incoming, Server},
+    shutdown::Drain,
+};
 use tower::service_fn;
 
 #[tokio::main(flavor = "current_thread")]

@@ -5,10 +5,7 @@ use std::{cell::RefCell, future::poll_fn, pin::pin, rc::Rc, task::Poll, time::Du
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::{
-    body::Incoming,
-    server::conn::{http1, http2},
-};
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioTimer;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -18,7 +15,7 @@ use tower::{BoxError, Service};
 use tracing::debug;
 
 use super::{
-    Connection,
+    Connection, Incoming,
     io::Io,
     service::{Adapter, Source},
     state::State,
@@ -147,7 +144,7 @@ async fn http1<F, S, B>(
 {
     io.guard(FramingGuard::new(shared.protocols.framing));
     let service = Adapter {
-        source: Source::<S, fn() -> S>::Kept(Rc::new(RefCell::new(make(about)))),
+        source: Source::<S, fn() -> S>::Kept(Rc::new(RefCell::new(make(about))), Rc::default()),
         shared: Rc::clone(shared),
         state: Rc::clone(state),
     };

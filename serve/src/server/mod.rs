@@ -35,6 +35,7 @@ mod admission;
 mod bind;
 mod connection;
 mod handle;
+mod incoming;
 mod io;
 mod service;
 mod state;
@@ -52,13 +53,13 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use tokio::sync::watch;
 use tower::{BoxError, Service};
 
 use crate::limits::{Counters, Limits};
 use admission::Admission;
 pub use handle::{Drained, Handle};
+pub use incoming::Incoming;
 use worker::{Order, Seed};
 
 /// Which worker of a server: 0 to one less than their number.

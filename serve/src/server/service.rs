@@ -10,18 +10,24 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Version, header::CONNECTION};
+use http::{
+    HeaderValue, Request, Response, Version,
+    header::{CONNECTION, EXPECT},
+};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tower::Service;
 
-use super::{state::InFlight, worker::Shared};
+use super::{
+    incoming::{Incoming, Leftover, Rest},
+    state::InFlight,
+    worker::Shared,
+};
 
 /// Where the service of a request comes from.
 pub(super) enum Source<S, F> {
-    /// One for the connection: HTTP/1 has one request at a time.
-    Kept(Rc<RefCell<S>>),
+    /// One for the connection: HTTP/1 has one request at a time, and the next behind its body.
+    Kept(Rc<RefCell<S>>, Rc<Leftover>),
     /// A new one for each request: they run side by side.
     Made(F),
 }
@@ -33,33 +39,45 @@ pub(super) struct Adapter<S, F> {
     pub(super) state: Rc<super::state::State>,
 }
 
-impl<S, F, B> hyper::service::Service<Request<Incoming>> for Adapter<S, F>
+impl<S, F, B> hyper::service::Service<Request<hyper::body::Incoming>> for Adapter<S, F>
 where
     S: Service<Request<Incoming>, Response = Response<B>>,
     F: Fn() -> S,
 {
     type Response = Response<Tracked<B>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S, S::Future>;
+    type Future = ResponseFuture<S, S::Future, B>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let service = match &self.source {
-            Source::Kept(service) => Rc::clone(service),
-            Source::Made(make) => Rc::new(RefCell::new(make())),
+    fn call(&self, request: Request<hyper::body::Incoming>) -> Self::Future {
+        let (service, leftover) = match &self.source {
+            Source::Kept(service, leftover) => (Rc::clone(service), Some(leftover)),
+            Source::Made(make) => (Rc::new(RefCell::new(make())), None),
         };
+        // Who asks whether to send a body was told by the answer.
+        let leftover = leftover.filter(|_| !request.headers().contains_key(EXPECT)).cloned();
+        let request = request.map(|body| match &leftover {
+            Some(leftover) => {
+                leftover.await_body();
+                Incoming::returning(body, Rc::clone(leftover))
+            }
+            None => Incoming::alone(body),
+        });
         ResponseFuture {
             stage: Stage::Waiting { service, request: Some(request) },
             in_flight: Some(InFlight::begin(&self.state, &self.shared.clock)),
             shared: Rc::clone(&self.shared),
+            leftover,
         }
     }
 }
 
 pin_project! {
-    /// Waits for the service to be ready, calls it, and follows its answer.
-    pub(super) struct ResponseFuture<S, Fut> {
+    /// Waits for the service to be ready, calls it, reads past what it left of the body, and
+    /// follows its answer.
+    pub(super) struct ResponseFuture<S, Fut, B> {
         #[pin]
-        stage: Stage<S, Fut>,
+        stage: Stage<S, Fut, B>,
+        leftover: Option<Rc<Leftover>>,
         in_flight: Option<InFlight>,
         shared: Rc<Shared>,
     }
@@ -67,13 +85,14 @@ pin_project! {
 
 pin_project! {
     #[project = StageProj]
-    enum Stage<S, Fut> {
+    enum Stage<S, Fut, B> {
         Waiting { service: Rc<RefCell<S>>, request: Option<Request<Incoming>> },
         Called { #[pin] future: Fut },
+        Answered { response: Option<Response<B>>, rest: Option<Rest> },
     }
 }
 
-impl<S, B> Future for ResponseFuture<S, S::Future>
+impl<S, B> Future for ResponseFuture<S, S::Future, B>
 where
     S: Service<Request<Incoming>, Response = Response<B>>,
 {
@@ -93,13 +112,27 @@ where
                     this.stage.set(Stage::Called { future });
                 }
                 StageProj::Called { future } => {
-                    let response = std::task::ready!(future.poll(cx))?;
+                    let response = Some(std::task::ready!(future.poll(cx))?);
+                    // The call may hold the body for as long as it is there.
+                    this.stage.set(Stage::Answered { response, rest: None });
+                    let left = this.leftover.take().and_then(|leftover| leftover.take());
+                    if let StageProj::Answered { rest, .. } = this.stage.as_mut().project() {
+                        *rest = left;
+                    }
+                }
+                StageProj::Answered { response, rest } => {
+                    let goes_on = match rest {
+                        Some(rest) => std::task::ready!(rest.poll_past(cx)),
+                        None => true,
+                    };
+                    let response = response.take().expect("nobody polls after the answer");
                     let in_flight = this.in_flight.take();
                     if let Some(in_flight) = &in_flight {
                         in_flight.answered();
                     }
                     let mut response = response.map(|inner| Tracked { inner, in_flight });
-                    if this.shared.draining() && response.version() < Version::HTTP_2 {
+                    let closes = this.shared.draining() || !goes_on;
+                    if closes && response.version() < Version::HTTP_2 {
                         let close = HeaderValue::from_static("close");
                         response.headers_mut().insert(CONNECTION, close);
                     }

@@ -12,7 +12,6 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use hyper::body::Incoming;
 use tokio::{
     net::{TcpListener, TcpStream},
     runtime::{Builder, LocalOptions},
@@ -23,7 +22,7 @@ use tower::{BoxError, Service};
 use tracing::{debug, warn};
 
 use super::{
-    Connection, WorkerId,
+    Connection, Incoming, WorkerId,
     admission::Admission,
     connection,
     state::{Clock, Millis, Registry},

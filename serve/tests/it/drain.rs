@@ -124,7 +124,7 @@ async fn a_worker_that_can_not_start_fails_the_start() {
         unreachable!("no connection is made")
     }
     type Never = tower::util::BoxService<
-        http::Request<hyper::body::Incoming>,
+        http::Request<kamaitachi_serve::server::Incoming>,
         http::Response<String>,
         std::convert::Infallible,
     >;

@@ -110,6 +110,41 @@ async fn old_clients_are_answered_and_closed() {
 }
 
 #[tokio::test]
+async fn a_body_nobody_reads_does_not_stand_in_the_way_of_the_next_request() {
+    let server = start(Limits::default());
+    let mut client = server.connect().await;
+    for (head, pieces) in [
+        ("Content-Length: 6", ["abc", "def"]),
+        ("Transfer-Encoding: chunked", ["3\r\nabc\r\n", "0\r\n\r\n"]),
+        ("Content-Length: 0", ["", ""]),
+    ] {
+        client.send(&format!("POST /unread HTTP/1.1\r\nHost: a\r\n{head}\r\n\r\n")).await;
+        for piece in pieces {
+            // The service has answered long before the body is there.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            client.send(piece).await;
+        }
+        let answer = client.response().await;
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{head}: {answer}");
+        assert!(!answer.contains("connection: close"), "{head}: {answer}");
+        client.send("GET /next HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert!(client.response().await.ends_with("GET /next []"), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_a_body_too_large_to_read_past_says_that_it_is_the_last() {
+    let server = start(Limits::default());
+    let mut client = server.connect().await;
+    client.send("POST /unread HTTP/1.1\r\nHost: a\r\nContent-Length: 1048577\r\n\r\n").await;
+    let answer = client.rest().await;
+    assert!(
+        answer.starts_with("HTTP/1.1 413 ") && answer.contains("connection: close"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
 async fn an_answer_reaches_a_client_whose_body_nobody_reads() {
     let server = start(Limits::default());
     let mut client = server.connect().await;

@@ -14,10 +14,10 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Either, Full};
-use hyper::body::{Body as _, Frame, Incoming};
+use hyper::body::{Body as _, Frame};
 use kamaitachi_serve::{
     limits::Limits,
-    server::{Handle, Server},
+    server::{Handle, Incoming, Server},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
