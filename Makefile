@@ -16,6 +16,7 @@ test: tools ## Run every test.
 lint: tools ## Formatting, clippy, documentation, who may use whom.
 	$(CARGO) fmt --all --check
 	$(CARGO) lint
+	$(CARGO) clippy -p kamaitachi-gateway --no-default-features --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) docs
 	.ci/dependencies
 

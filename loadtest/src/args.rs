@@ -83,6 +83,11 @@ pub struct Args {
     #[arg(long = "header", value_name = "NAME: VALUE", value_parser = header)]
     pub headers: Vec<(http::HeaderName, http::HeaderValue)>,
 
+    /// Sent as X-Kamaitachi-Limit-Key: lifts the limits of a gateway that has this key. The
+    /// embedded cluster has the default one; empty sends none
+    #[arg(long, value_name = "KEY", default_value = "kamaitachi-embedded-cluster", value_parser = key)]
+    pub limit_key: http::HeaderValue,
+
     /// Give up on a request after this long
     #[arg(long, default_value = "30s", value_parser = duration)]
     pub timeout: Duration,
@@ -126,6 +131,14 @@ impl Args {
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.requests.unwrap_or(REQUESTS)
+    }
+
+    /// The headers that every request carries.
+    #[must_use]
+    pub fn all_headers(&self) -> Vec<(http::HeaderName, http::HeaderValue)> {
+        let key = (!self.limit_key.is_empty()).then(|| self.limit_key.clone());
+        let key = key.map(|key| (http::HeaderName::from_static("x-kamaitachi-limit-key"), key));
+        key.into_iter().chain(self.headers.iter().cloned()).collect()
     }
 
     /// How many requests end a run; `None` where only time does.
@@ -180,6 +193,13 @@ fn duration(text: &str) -> Result<Duration, String> {
         Ok(time) if !time.is_zero() => Ok(time),
         _ => Err("expected a time above zero".to_owned()),
     }
+}
+
+fn key(text: &str) -> Result<http::HeaderValue, String> {
+    let mut value: http::HeaderValue =
+        text.trim().parse().map_err(|_| "expected visible ASCII characters".to_owned())?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 fn header(text: &str) -> Result<(http::HeaderName, http::HeaderValue), String> {

@@ -122,9 +122,10 @@ struct Harness<'a> {
 
 impl<'a> Harness<'a> {
     fn new(args: &'a Args, oracle: Option<Arc<Oracle>>) -> Self {
-        let target = Target::new(&args.target, &args.headers);
+        let headers = args.all_headers();
+        let target = Target::new(&args.target, &headers);
         let nodes: Vec<_> =
-            args.nodes_addr.iter().map(|node| Target::new(node, &args.headers)).collect();
+            args.nodes_addr.iter().map(|node| Target::new(node, &headers)).collect();
         let cluster = Cluster::new(&target, &nodes);
         let targets = if nodes.is_empty() { vec![target] } else { nodes };
         Self { args, oracle, targets, cluster }

@@ -27,6 +27,10 @@ pub(super) fn print(at: &Addresses, made: &Made) -> io::Result<()> {
         writeln!(out, "  slave {number}  http://{slave}   {}", made.slave(number).display())?;
     }
     let gateway = at.gateway;
+    // Where this program was built, the harness lies beside it.
+    let beside = std::env::current_exe().ok().map(|own| own.with_file_name("kamaitachi-loadtest"));
+    let harness = beside.filter(|path| path.exists()).unwrap_or("kamaitachi-loadtest".into());
+    let harness = harness.display();
     writeln!(
         out,
         r#"
@@ -46,7 +50,7 @@ Try:
   curl -s http://{gateway}/kamaitachi/api/data/v1/stats
 
   # load it
-  kamaitachi-loadtest --scenario 1 --requests 10000 --concurrent 50 \
+  {harness} --scenario 1 --requests 10000 --concurrent 50 \
     --target http://{gateway}/data --repeat 10 --verify --db {}
 "#,
         made.master().display()

@@ -137,6 +137,10 @@ async fn node(role: Role, database: PathBuf, port: u16) -> Result<Node, Failure>
     Node::start(config).await.map_err(Failure::failed)
 }
 
+/// The key that lifts the rate limits of the embedded cluster, which is on loopback and holds made-up data: the load
+/// harness sends it unless told otherwise. Other gateways have no such key by default.
+const LIMIT_KEY: &str = "kamaitachi-embedded-cluster";
+
 /// The environment of the process, and in it what makes a gateway this cluster's.
 fn environment(args: &DemoArgs, master: &str, nodes: &str) -> Env {
     let ours = [
@@ -145,6 +149,7 @@ fn environment(args: &DemoArgs, master: &str, nodes: &str) -> Env {
         ("SERVER__PORT", args.port.to_string()),
         ("ADMIN__PORT", args.admin_port.to_string()),
         ("RATE_LIMIT__ENABLED", (!args.lift_limits).to_string()),
+        ("RATE_LIMIT__EXEMPT_KEY", LIMIT_KEY.to_owned()),
     ]
     .map(|(key, value)| (format!("{}{key}", Env::PREFIX), value));
     let theirs = std::env::vars().filter(|(name, _)| !ours.iter().any(|(key, _)| key == name));
