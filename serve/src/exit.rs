@@ -108,9 +108,30 @@ pub fn run(main: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
         Failure::Usage(reason) | Failure::Failed(reason) => {
             let _ = writeln!(io::stderr(), "error: {reason}");
         }
-        Failure::Clap(error) => drop(error.print()),
+        Failure::Clap(error) if failure.code() == 0 => drop(error.print()),
+        Failure::Clap(error) => {
+            let _ = writeln!(io::stderr(), "{}", one_line(&error.render().to_string()));
+        }
     }
     ExitCode::from(failure.code())
+}
+
+/// What clap says of wrong usage without the usage itself, on one line.
+fn one_line(said: &str) -> String {
+    let lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
+    let about = lines.take_while(|line| !line.starts_with("Usage:"));
+    let mut line =
+        about.filter(|line| !line.starts_with("For more")).fold(String::new(), |mut line, part| {
+            match line.chars().last() {
+                None => {}
+                Some(':') => line.push(' '),
+                Some(_) => line.push_str("; "),
+            }
+            line.push_str(part);
+            line
+        });
+    line.push_str(" (see --help)");
+    line
 }
 
 /// Parses the arguments of this process, taking `-name` for `--name` where there is such a flag.
@@ -237,6 +258,22 @@ mod tests {
         assert_eq!(cli(&["-version"]).unwrap_err().code(), 0);
         assert_eq!(Failure::from(Mistakes::new()).code(), 2);
         assert_eq!(Failure::from(io::Error::other("disk")).code(), 1);
+    }
+
+    #[test]
+    fn wrong_usage_is_told_on_one_line() {
+        let told = |arguments: &[&str]| match cli(arguments).unwrap_err() {
+            Failure::Clap(error) => one_line(&error.render().to_string()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(told(&["--nope"]), "error: unexpected argument '--nope' found (see --help)");
+        assert_eq!(
+            told(&["sample"]),
+            "error: the following required arguments were not provided: --rows <ROWS> (see --help)"
+        );
+        let shell = told(&["completions", "nosh"]);
+        assert!(!shell.contains('\n') && shell.contains("'nosh'"), "{shell}");
+        assert!(shell.contains("[possible values: bash") && shell.ends_with("(see --help)"));
     }
 
     #[test]
