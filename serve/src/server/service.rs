@@ -11,8 +11,8 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Request, Response, Version,
-    header::{CONNECTION, EXPECT},
+    HeaderValue, Method, Request, Response, Version,
+    header::{CONNECTION, CONTENT_LENGTH, EXPECT},
 };
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
@@ -43,6 +43,7 @@ impl<S, F, B> hyper::service::Service<Request<hyper::body::Incoming>> for Adapte
 where
     S: Service<Request<Incoming>, Response = Response<B>>,
     F: Fn() -> S,
+    B: Body,
 {
     type Response = Response<Tracked<B>>;
     type Error = S::Error;
@@ -53,6 +54,8 @@ where
             Source::Kept(service, leftover) => (Rc::clone(service), Some(leftover)),
             Source::Made(make) => (Rc::new(RefCell::new(make())), None),
         };
+        // For HTTP/1, hyper leaves the body out itself; for HTTP/2 it would send it, which clients take for an error.
+        let is_bare = request.method() == Method::HEAD && request.version() == Version::HTTP_2;
         // Who asks whether to send a body was told by the answer.
         let leftover = leftover.filter(|_| !request.headers().contains_key(EXPECT)).cloned();
         let request = request.map(|body| match &leftover {
@@ -63,6 +66,7 @@ where
             None => Incoming::alone(body),
         });
         ResponseFuture {
+            is_bare,
             stage: Stage::Waiting { service, request: Some(request) },
             in_flight: Some(InFlight::begin(&self.state, &self.shared.clock)),
             shared: Rc::clone(&self.shared),
@@ -79,6 +83,8 @@ pin_project! {
         stage: Stage<S, Fut, B>,
         leftover: Option<Rc<Leftover>>,
         in_flight: Option<InFlight>,
+        // Whether the answer goes without its body.
+        is_bare: bool,
         shared: Rc<Shared>,
     }
 }
@@ -95,6 +101,7 @@ pin_project! {
 impl<S, B> Future for ResponseFuture<S, S::Future, B>
 where
     S: Service<Request<Incoming>, Response = Response<B>>,
+    B: Body,
 {
     type Output = Result<Response<Tracked<B>>, S::Error>;
 
@@ -125,12 +132,16 @@ where
                         Some(rest) => std::task::ready!(rest.poll_past(cx)),
                         None => true,
                     };
-                    let response = response.take().expect("nobody polls after the answer");
+                    let mut response = response.take().expect("nobody polls after the answer");
                     let in_flight = this.in_flight.take();
                     if let Some(in_flight) = &in_flight {
                         in_flight.answered();
                     }
-                    let mut response = response.map(|inner| Tracked { inner, in_flight });
+                    let is_bare = *this.is_bare;
+                    if is_bare {
+                        keep_length(&mut response);
+                    }
+                    let mut response = response.map(|inner| Tracked { inner, in_flight, is_bare });
                     let closes = this.shared.draining() || !goes_on;
                     if closes && response.version() < Version::HTTP_2 {
                         let close = HeaderValue::from_static("close");
@@ -143,12 +154,20 @@ where
     }
 }
 
+/// Says how long the body is that the answer goes without.
+fn keep_length<B: Body>(response: &mut Response<B>) {
+    if let Some(length @ 1..) = response.body().size_hint().exact() {
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| length.into());
+    }
+}
+
 pin_project! {
     /// A response body that counts as in flight until it drops.
     pub(super) struct Tracked<B> {
         #[pin]
         inner: B,
         in_flight: Option<InFlight>,
+        is_bare: bool,
     }
 }
 
@@ -161,6 +180,9 @@ impl<B: Body<Data = Bytes>> Body for Tracked<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.project();
+        if *this.is_bare {
+            return Poll::Ready(None);
+        }
         let poll = this.inner.poll_frame(cx);
         if let Some(in_flight) = this.in_flight {
             match &poll {
@@ -172,10 +194,10 @@ impl<B: Body<Data = Bytes>> Body for Tracked<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.is_bare || self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        if self.is_bare { SizeHint::with_exact(0) } else { self.inner.size_hint() }
     }
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
 use hyper::{
-    body::Frame,
+    body::{Body as _, Frame},
     client::conn::http2::{self, SendRequest},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -80,6 +80,17 @@ async fn requests_run_side_by_side_on_one_connection() {
         assert_eq!(answer.await.unwrap(), "POST http://a/gate [x]");
     }
     assert_eq!(server.handle.counters().accepted(), 1);
+}
+
+#[tokio::test]
+async fn head_is_answered_without_the_body_and_with_its_length() {
+    let server = start(Limits::default());
+    let (mut sender, _connection) = connect(&server).await;
+    let request = Request::head("http://a/").body(Full::default().boxed_unsync()).unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    let length = "HEAD http://a/ []".len().to_string();
+    assert_eq!(response.headers()["content-length"], length.as_str());
+    assert!(response.body().is_end_stream(), "a body follows");
 }
 
 #[tokio::test]
