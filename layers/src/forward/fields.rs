@@ -1,6 +1,8 @@
 //! Which header fields end at this hop.
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use crate::request_id::X_REQUEST_ID;
+
 /// Fields that never pass, besides those that `Connection` names. Indexed by the bits of [`ends_here`].
 static ENDS_HERE: [HeaderName; 10] = [
     header::CONNECTION,
@@ -90,7 +92,8 @@ fn remove_ending(headers: &mut HeaderMap, mut ending: u16) {
 }
 
 /// Removes what `Connection` names. `Host` and `Content-Length` stay: a sender that names them is in error (RFC 9110,
-/// 7.6.1), and without them the message would be another one.
+/// 7.6.1), and without them the message would be another one. So does `X-Request-Id`, which is this gateway's word by
+/// now: a client must not be able to hide its requests from the nodes' logs.
 fn remove_nominated(headers: &mut HeaderMap) {
     let mut nominated = Vec::new();
     for value in headers.get_all(header::CONNECTION) {
@@ -102,6 +105,7 @@ fn remove_nominated(headers: &mut HeaderMap) {
             if let Ok(name) = HeaderName::from_bytes(option)
                 && name != header::HOST
                 && name != header::CONTENT_LENGTH
+                && name != X_REQUEST_ID
             {
                 nominated.push(name);
             }

@@ -43,7 +43,8 @@ fn hop_by_hop_fields_and_those_that_connection_names_end_here() {
     let sent = with(&[
         ("host", "h"),
         ("connection", "close, X-Mine , te"),
-        ("connection", "host,content-length"),
+        ("connection", "host,content-length,x-request-id"),
+        ("x-request-id", "an-id"),
         ("x-mine", "1"),
         ("x-mine", "2"),
         ("keep-alive", "timeout=5"),
@@ -73,6 +74,7 @@ fn hop_by_hop_fields_and_those_that_connection_names_end_here() {
             "x-forwarded-for",
             "x-forwarded-host",
             "x-forwarded-proto",
+            "x-request-id",
         ]
     );
 }
