@@ -1,8 +1,10 @@
-//! What came back, kept in bounded memory: HDR histograms in microseconds, counts by second.
+//! What came back, kept in bounded memory: HDR histograms in microseconds, counts over time.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use hdrhistogram::Histogram;
+
+use crate::timeline::Timeline;
 
 /// Longest latency that is told apart: one hour, in microseconds.
 const LONGEST: u64 = 3_600_000_000;
@@ -48,8 +50,8 @@ pub struct Record {
     pub service: Histogram<u64>,
     /// How late requests started, microseconds (open loop).
     pub lag: Histogram<u64>,
-    /// Answers by second of the run: all, failed.
-    pub seconds: Vec<[u64; 2]>,
+    /// Answers over the run.
+    pub timeline: Timeline,
     /// Requests by what became of them.
     pub outcomes: BTreeMap<Outcome, u64>,
     /// Bytes of answers' bodies.
@@ -67,7 +69,7 @@ impl Default for Record {
             latency: histogram(),
             service: histogram(),
             lag: histogram(),
-            seconds: Vec::new(),
+            timeline: Timeline::default(),
             outcomes: BTreeMap::new(),
             bytes: 0,
             wrong: Vec::new(),
@@ -94,12 +96,7 @@ impl Record {
         self.lag.saturating_record(micros(times.latency.saturating_sub(times.service)));
         *self.outcomes.entry(outcome).or_default() += 1;
         self.bytes += bytes;
-        let second = usize::try_from(times.at.as_secs()).unwrap_or(usize::MAX).min(86_400);
-        if self.seconds.len() <= second {
-            self.seconds.resize(second + 1, [0, 0]);
-        }
-        self.seconds[second][0] += 1;
-        self.seconds[second][1] += u64::from(outcome != Outcome::Right);
+        self.timeline.add(times.at, outcome != Outcome::Right);
     }
 
     /// Keeps the words of a wrong answer, the first ten of each connection.
@@ -118,13 +115,7 @@ impl Record {
         self.latency.add(&other.latency).expect(same);
         self.service.add(&other.service).expect(same);
         self.lag.add(&other.lag).expect(same);
-        if self.seconds.len() < other.seconds.len() {
-            self.seconds.resize(other.seconds.len(), [0, 0]);
-        }
-        for (sum, more) in self.seconds.iter_mut().zip(&other.seconds) {
-            sum[0] += more[0];
-            sum[1] += more[1];
-        }
+        self.timeline.merge(other.timeline);
         for (outcome, count) in other.outcomes {
             *self.outcomes.entry(outcome).or_default() += count;
         }
@@ -168,7 +159,7 @@ mod tests {
         b.add(Outcome::Status(503), times(3000), 7);
         a.merge(b);
         assert_eq!((a.total(), a.failed(), a.bytes), (2, 1, 12));
-        assert_eq!(a.seconds, [[1, 0], [0, 0], [0, 0], [1, 1]]);
+        assert_eq!((a.timeline.slots.len(), a.timeline.slots[30]), (31, [1, 1]));
     }
 
     proptest! {

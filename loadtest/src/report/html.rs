@@ -143,10 +143,16 @@ fn latency_plot(report: &Report) -> Result<String, String> {
         let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
         let mut chart = ChartBuilder::on(&area)
             .margin(12)
+            .margin_right(36)
             .x_label_area_size(36)
             .y_label_area_size(64)
             .build_cartesian_2d(Nines, (low..high).log_scale())?;
-        chart.configure_mesh().x_desc("percentile").y_desc("milliseconds").draw()?;
+        chart
+            .configure_mesh()
+            .max_light_lines(0)
+            .x_desc("percentile")
+            .y_desc("milliseconds")
+            .draw()?;
         for (number, row) in report.rows.iter().enumerate() {
             let color = Palette99::pick(number).to_rgba();
             chart
@@ -161,34 +167,33 @@ fn latency_plot(report: &Report) -> Result<String, String> {
     Ok(svg)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a plot")]
 fn throughput_plot(report: &Report) -> Result<String, String> {
-    let seconds = report.rows.iter().map(|row| row.by_second.len()).max().unwrap_or(1).max(2);
-    let most = report.rows.iter().flat_map(|row| &row.by_second).map(|[all, _]| *all).max();
-    let most = most.unwrap_or(1).max(1) as f64 * 1.1;
-    // A run's last second is rarely a whole one: it is left out where there are others.
-    let points = |row: &Row, which: usize| -> Vec<(f64, f64)> {
-        let whole = row.by_second.len().saturating_sub(1).max(1).min(row.by_second.len());
-        let points = row.by_second[..whole].iter().enumerate();
-        points.map(|(second, counts)| (second as f64, counts[which] as f64)).collect()
-    };
+    let all = report.rows.iter().flat_map(|row| row.timeline.points(0));
+    let (end, most) = all.fold((0.1_f64, 1.0_f64), |(end, most), (x, y)| (end.max(x), most.max(y)));
+    let most = most * 1.1;
     let mut svg = String::new();
     let drawn = (|| -> Result<(), DrawingAreaErrorKind<std::io::Error>> {
         let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
         let mut chart = ChartBuilder::on(&area)
             .margin(12)
+            .margin_right(36)
             .x_label_area_size(36)
             .y_label_area_size(64)
-            .build_cartesian_2d(0.0..(seconds - 1) as f64, 0.0..most)?;
-        chart.configure_mesh().x_desc("second of the run").y_desc("answers a second").draw()?;
+            .build_cartesian_2d(0.0..end, 0.0..most)?;
+        chart
+            .configure_mesh()
+            .max_light_lines(0)
+            .x_desc("seconds")
+            .y_desc("answers a second")
+            .draw()?;
         for (number, row) in report.rows.iter().enumerate() {
             let color = Palette99::pick(number).to_rgba();
             chart
-                .draw_series(LineSeries::new(points(row, 0), color.stroke_width(2)).point_size(3))?
+                .draw_series(LineSeries::new(row.timeline.points(0), color.stroke_width(2)))?
                 .label(&row.name)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color));
             if row.errors > 0 {
-                chart.draw_series(LineSeries::new(points(row, 1), RED.stroke_width(2)))?;
+                chart.draw_series(LineSeries::new(row.timeline.points(1), RED.stroke_width(2)))?;
             }
         }
         chart.configure_series_labels().position(SeriesLabelPosition::LowerRight).draw()?;

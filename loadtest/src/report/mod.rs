@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use crate::{run::Measured, stats::Hits};
+use crate::{run::Measured, stats::Hits, timeline::Timeline};
 
 /// Percentiles of which the plots are made.
 const CURVE: [f64; 14] =
@@ -71,8 +71,8 @@ pub struct Row {
     pub invalid: Option<String>,
     /// Latency at percentiles: `[percentile, microseconds]`.
     pub curve: Vec<[f64; 2]>,
-    /// Answers in each second: `[all, failed]`.
-    pub by_second: Vec<[u64; 2]>,
+    /// Answers over the run.
+    pub timeline: Timeline,
     /// The first wrong answers, in words.
     pub wrong: Vec<String>,
 }
@@ -165,7 +165,7 @@ impl Row {
             service: Latency::of(&record.service),
             invalid,
             curve: CURVE.iter().map(|&percentile| [percentile, micros(percentile)]).collect(),
-            by_second: record.seconds,
+            timeline: record.timeline,
             wrong: record.wrong,
         }
     }
