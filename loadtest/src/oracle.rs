@@ -17,10 +17,19 @@ use crate::workload::{INDICATORS, Query, SUBJECTS};
 /// The rows of one subject by date, each with the indicators that have a value.
 type Rows = BTreeMap<i64, HashMap<&'static str, f64>>;
 
+/// Facts of a subject: the column, the name in answers, and what stands for a missing one.
+const FACTS: [(&str, &str, &str); 4] = [
+    ("stock_name", "name", ""),
+    ("status", "status", "213001"),
+    ("listing_date", "listing_date", ""),
+    ("category", "category", "stock"),
+];
+
 /// Answers queries from a copy of the data.
 #[derive(Debug)]
 pub struct Oracle {
     rows: HashMap<&'static str, Rows>,
+    facts: HashMap<&'static str, Map<String, Value>>,
 }
 
 impl Oracle {
@@ -54,7 +63,11 @@ impl Oracle {
             }
             rows.insert(subject, of_subject);
         }
-        Ok(Self { rows })
+        let mut facts = HashMap::new();
+        for subject in SUBJECTS {
+            facts.insert(subject, subject_facts(&db, subject)?);
+        }
+        Ok(Self { rows, facts })
     }
 
     /// Whether there is anything to compare with.
@@ -93,6 +106,14 @@ impl Oracle {
         page.map(|(subject, _, figures)| (subject, figures)).collect()
     }
 
+    /// What an answer says of a subject, apart from its figures.
+    #[must_use]
+    pub fn subject(&self, subject: &str) -> Map<String, Value> {
+        let mut all = self.facts.get(subject).cloned().unwrap_or_default();
+        all.insert("subject".to_owned(), subject.into());
+        all
+    }
+
     /// Compares an answer's body with the right one.
     ///
     /// # Errors
@@ -114,12 +135,44 @@ impl Oracle {
             if named != Some(subject) {
                 return Err(format!("row {place} is of {named:?} instead of {subject}"));
             }
+            for (name, right) in self.facts.get(subject).into_iter().flatten() {
+                let given = row.pointer(&format!("/subject/{name}"));
+                if given != Some(right) {
+                    return Err(format!("{name} of {subject} is {given:?} instead of {right}"));
+                }
+            }
             let data = row.get("data").and_then(Value::as_object);
             let data = data.ok_or_else(|| format!("row {place} has no data"))?;
             same_figures(data, figures).map_err(|why| format!("row {place}, {subject}: {why}"))?;
         }
         Ok(())
     }
+}
+
+/// What an answer says of a subject: each fact from the newest row that has it.
+fn subject_facts(db: &Connection, subject: &str) -> rusqlite::Result<Map<String, Value>> {
+    let mut facts = Map::new();
+    for (column, name, missing) in FACTS {
+        // Columns that an old file does not have give nothing.
+        let stored = db
+            .prepare(&format!(
+                "SELECT f.{column} FROM finance_data f \
+                 WHERE f.subject_key = ?1 AND f.{column} IS NOT NULL AND f.{column} <> '' \
+                 ORDER BY f.report_date DESC, f.id DESC LIMIT 1"
+            ))
+            .ok()
+            .map(|mut statement| statement.query_row([subject], |row| row.get::<_, String>(0)));
+        let value = match stored {
+            Some(Ok(value)) => value,
+            None | Some(Err(rusqlite::Error::QueryReturnedNoRows)) if name == "name" => {
+                subject.to_owned()
+            }
+            None | Some(Err(rusqlite::Error::QueryReturnedNoRows)) => missing.to_owned(),
+            Some(Err(why)) => return Err(why),
+        };
+        facts.insert(name.to_owned(), value.into());
+    }
+    Ok(facts)
 }
 
 fn same_figures(given: &Map<String, Value>, right: &Map<String, Value>) -> Result<(), String> {
@@ -201,11 +254,14 @@ mod tests {
     fn a_wrong_figure_order_or_name_is_found() {
         let (_dir, oracle) = oracle(&[(SUBJECTS[0], 1, Some(1.5)), (SUBJECTS[1], 1, None)]);
         let body = |a: &str, data: &str| {
-            format!(
-                r#"{{"status_code":0,"data":[{{"subject":{{"subject":"{a}"}},"data":{data}}},{{"subject":{{"subject":"{}"}},"data":{{}}}}]}}"#,
-                SUBJECTS[1]
-            )
+            let (first, second) = (oracle.subject(a), oracle.subject(SUBJECTS[1]));
+            let data: Value = serde_json::from_str(data).unwrap();
+            let rows =
+                [json!({"subject": first, "data": data}), json!({"subject": second, "data": {}})];
+            json!({"status_code": 0, "data": rows}).to_string()
         };
+        let renamed = body(SUBJECTS[0], r#"{"operating_income":1.5}"#).replace("213001", "213002");
+        assert!(oracle.check(&query(-1, None), renamed.as_bytes()).is_err());
         let check = |body: String| oracle.check(&query(-1, None), body.as_bytes());
         assert_eq!(check(body(SUBJECTS[0], r#"{"operating_income":1.5}"#)), Ok(()));
         for (subject, data) in [

@@ -92,7 +92,7 @@ fn right(oracle: &Oracle, query: &Value, spoiled: bool) -> Vec<Value> {
         if spoiled {
             data.values_mut().for_each(|value| *value = json!(value.as_f64().unwrap() + 1.0));
         }
-        json!({"subject": {"subject": subject}, "data": data})
+        json!({"subject": oracle.subject(subject), "data": data})
     });
     rows.collect()
 }

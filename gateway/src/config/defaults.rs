@@ -48,6 +48,8 @@ pub(super) fn routes() -> impl Iterator<Item = (String, RawRoute)> {
     [
         ("save", master(&["/data/v1/save"], false)),
         ("delete", master(&["/data/v1/delete/*"], false)),
+        // The same two as everything else of a node is reached: beneath the prefix.
+        ("prefixed", master(&["/data/data/v1/save", "/data/data/v1/delete/*"], true)),
         ("ingest", ingest),
         ("indicators", master(&[&format!("{API}/indicators")], true)),
         ("snapshot", ring(&[&format!("{API}/snapshot")], true, 10_000, 15_000)),

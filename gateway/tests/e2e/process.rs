@@ -35,7 +35,7 @@ fn check_says_that_a_good_file_is_good() {
         for arguments in [["check", "--config", &file], ["check", "-config", &file]] {
             let (code, out, err) = run(&arguments);
             assert_eq!((code, &*err), (0, ""), "{name}");
-            assert!(out.ends_with(": ok, 10 routes, 2 nodes\n"), "{out}");
+            assert!(out.ends_with(": ok, 11 routes, 2 nodes\n"), "{out}");
         }
     }
 }
