@@ -71,7 +71,7 @@ fn haproxy(setting: &Setting) -> String {
         "global\n  nbthread {workers}\n  maxconn 4000\ndefaults\n  mode http\n  timeout connect 1s\n  timeout client 60s\n  \
          timeout server 30s\n  timeout http-request 10s\nfrontend f\n  bind 127.0.0.1:{port}\n  option http-buffer-request\n  \
          http-request set-var(txn.k) req.body,json_query('$.subjects[0]')\n  \
-         http-request set-path %[path,regsub(^/data/,/)]\n  default_backend b\nbackend b\n  balance hash var(txn.k)\n  \
+         http-request set-path %[path,bytes(5)]\n  default_backend b\nbackend b\n  balance hash var(txn.k)\n  \
          hash-type consistent crc32\n  http-reuse always\n  option forwardfor\n{}",
         servers.concat()
     )

@@ -29,12 +29,51 @@ use super::{
 /// Bodies up to this many bytes are copied behind their head, so that a plain write sends both.
 const COPIED: usize = 4 * 1024;
 
+/// The future of an [`Endpoint`](super::Endpoint).
+///
+/// Cancel safety: dropping it closes the connection it uses, so that the upstream can stop working.
+#[must_use = "futures do nothing unless polled"]
+pub struct ResponseFuture<B> {
+    // Futures are moved by every layer around them, and this one holds the whole request.
+    exchange: Pin<Box<Exchange<B>>>,
+}
+
+impl<B> ResponseFuture<B> {
+    pub(super) fn new(target: Rc<Target>, request: Request<Body<B>>, is_read: bool) -> Self {
+        let (head, body) = request.into_parts();
+        let state = State::New;
+        Self { exchange: Box::pin(Exchange { target, head: Some(head), body, is_read, state }) }
+    }
+}
+
+impl<B> Future for ResponseFuture<B>
+where
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    type Output = Result<Response<UpstreamBody>, BoxError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.exchange.as_mut().poll(cx)
+    }
+}
+
+impl<B> fmt::Debug for ResponseFuture<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.exchange.state {
+            State::New => "new",
+            State::Connecting(_) => "connecting",
+            State::Exchanging { .. } => "exchanging",
+            State::Done => "done",
+        };
+        f.debug_struct("ResponseFuture")
+            .field("node", self.exchange.target.node.name())
+            .field("state", &state)
+            .finish_non_exhaustive()
+    }
+}
+
 pin_project! {
-    /// The future of an [`Endpoint`](super::Endpoint).
-    ///
-    /// Cancel safety: dropping it closes the connection it uses, so that the upstream can stop working.
-    #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<B> {
+    struct Exchange<B> {
         target: Rc<Target>,
         // Kept until the answer begins, for another try here or on another node. Then its fields make room for those of
         // the answer.
@@ -88,14 +127,7 @@ impl Connecting {
     }
 }
 
-impl<B> ResponseFuture<B> {
-    pub(super) fn new(target: Rc<Target>, request: Request<Body<B>>, is_read: bool) -> Self {
-        let (head, body) = request.into_parts();
-        Self { target, head: Some(head), body, is_read, state: State::New }
-    }
-}
-
-impl<B> Future for ResponseFuture<B>
+impl<B> Future for Exchange<B>
 where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
 {
@@ -139,7 +171,7 @@ impl Broken {
     }
 }
 
-impl<B> ResponseFuture<B>
+impl<B> Exchange<B>
 where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
 {
@@ -225,6 +257,7 @@ where
                         &head.method,
                         progress,
                         &mut head.headers,
+                        &mut this.target.memo.borrow_mut(),
                     ) {
                         Ok(None) => continue,
                         Ok(Some(answer)) => return Poll::Ready(Ok(answer)),
@@ -295,20 +328,5 @@ where
             }
             _ => error.into(),
         }
-    }
-}
-
-impl<B> fmt::Debug for ResponseFuture<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match self.state {
-            State::New => "new",
-            State::Connecting(_) => "connecting",
-            State::Exchanging { .. } => "exchanging",
-            State::Done => "done",
-        };
-        f.debug_struct("ResponseFuture")
-            .field("node", self.target.node.name())
-            .field("state", &state)
-            .finish_non_exhaustive()
     }
 }

@@ -35,6 +35,7 @@ mod counters;
 mod deadline;
 mod error;
 mod exchange;
+mod fields;
 mod health;
 mod node;
 mod request;

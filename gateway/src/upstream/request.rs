@@ -86,7 +86,6 @@ fn write_fields(out: &mut Vec<u8>, fields: &HeaderMap) {
             continue;
         }
         let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
-        out.reserve(name.len() + value.len() + 4);
         out.extend_from_slice(name);
         out.extend_from_slice(b": ");
         out.extend_from_slice(value);

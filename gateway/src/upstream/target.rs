@@ -13,6 +13,7 @@ use super::{
     counters::{Closed, Counters},
     deadline::{Clock, Ticks},
     error::UpstreamError,
+    fields::Memo,
     node::Node,
     response::Parser,
     settings::Settings,
@@ -51,6 +52,7 @@ pub(super) struct Target {
     pub(super) node: Arc<Node>,
     pub(super) shared: Rc<Shared>,
     pub(super) counters: Arc<Counters>,
+    pub(super) memo: RefCell<Memo>,
     idle: RefCell<Vec<Idle>>,
     /// Connections in use or being opened.
     leased: Cell<usize>,
@@ -64,8 +66,8 @@ struct Idle {
 impl Target {
     pub(super) fn new(node: Arc<Node>, shared: Rc<Shared>) -> Rc<Self> {
         let counters = node.register();
-        let (idle, leased) = (RefCell::default(), Cell::new(0));
-        Rc::new(Self { node, shared, counters, idle, leased })
+        let (memo, idle, leased) = (RefCell::default(), RefCell::default(), Cell::new(0));
+        Rc::new(Self { node, shared, counters, memo, idle, leased })
     }
 
     /// The place for one request: with the connection that was used last, or else without one.
