@@ -9,10 +9,11 @@
 //! What they share: errors are [`BoxError`](tower::BoxError)s that hold either a [`Rejection`](rejection::Rejection)
 //! of ours or the inner service's own error, untouched; bodies are anything that implements
 //! [`http_body::Body`], and behind [`key`] a [`Body`](body::Body), which is streaming or buffered. Nothing here
-//! spawns a task, boxes a future or asks for `Send`.
+//! spawns a task or asks for `Send`, and a future is boxed only to wait for a service that is not ready.
 pub mod body;
 pub mod circuit_breaker;
 pub mod client;
+mod eager;
 pub mod forward;
 pub mod head;
 pub mod key;

@@ -11,11 +11,12 @@ use bytes::Bytes;
 use http::{Request, request::Parts};
 use pin_project_lite::pin_project;
 use tokio::time::{Sleep, sleep};
-use tower::{BoxError, Layer, Service, ServiceExt as _, util::Oneshot};
+use tower::{BoxError, Layer, Service};
 
 use super::{KeySources, RoutingKey};
 use crate::{
     body::{Body, Collect, collect},
+    eager::{self, Calling},
     head::Head,
     rejection::Rejection,
 };
@@ -135,11 +136,10 @@ pin_project! {
             #[pin]
             body: Collect<B>,
             // Made when the body first has to be waited for.
-            #[pin]
-            deadline: Option<Sleep>,
+            deadline: Option<Pin<Box<Sleep>>>,
             held: Option<Held<S>>,
         },
-        Calling { #[pin] inner: Oneshot<S, Request<Body<B>>> },
+        Calling { #[pin] inner: Calling<S, Request<Body<B>>> },
     }
 }
 
@@ -151,7 +151,7 @@ where
         if let Some(key) = key {
             request.extensions_mut().insert(key);
         }
-        Self::Calling { inner: inner.oneshot(request) }
+        Self::Calling { inner: eager::call(inner, request) }
     }
 }
 
@@ -174,7 +174,12 @@ where
                         Poll::Ready(bytes) => bytes?,
                         Poll::Pending => {
                             let after = held.as_ref().map_or(DEFAULT_DEADLINE, Held::deadline);
-                            ready!(poll_deadline(deadline, after, cx));
+                            ready!(
+                                deadline
+                                    .get_or_insert_with(|| Box::pin(sleep(after)))
+                                    .as_mut()
+                                    .poll(cx)
+                            );
                             return Poll::Ready(Err(Rejection::BodyTimedOut { after }.into()));
                         }
                     };
@@ -192,17 +197,6 @@ impl<S> Held<S> {
     fn deadline(&self) -> Duration {
         self.settings.deadline
     }
-}
-
-fn poll_deadline(
-    mut deadline: Pin<&mut Option<Sleep>>,
-    after: Duration,
-    cx: &mut Context<'_>,
-) -> Poll<()> {
-    if deadline.is_none() {
-        deadline.set(Some(sleep(after)));
-    }
-    deadline.as_pin_mut().map_or(Poll::Pending, |deadline| deadline.poll(cx))
 }
 
 impl<S, B> fmt::Debug for ResponseFuture<S, B>

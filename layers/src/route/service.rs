@@ -8,10 +8,13 @@ use std::{
 
 use http::Request;
 use pin_project_lite::pin_project;
-use tower::{BoxError, Service, ServiceExt as _, util::Oneshot};
+use tower::{BoxError, Service};
 
 use super::{Table, target};
-use crate::rejection::Rejection;
+use crate::{
+    eager::{self, Calling},
+    rejection::Rejection,
+};
 
 /// Hands each request to the service that its [`Table`] has for it. See the [module](super) for the rules.
 ///
@@ -58,7 +61,7 @@ where
             .map_err(|why| Rejection::BadTarget { why })
             .and_then(|()| self.table.find(path, request.method()));
         let state = match found {
-            Ok(service) => State::Found { inner: service.clone().oneshot(request) },
+            Ok(service) => State::Found { inner: eager::call(service.clone(), request) },
             Err(why) => State::Refused { why: Some(why) },
         };
         ResponseFuture { state }
@@ -82,7 +85,7 @@ pin_project! {
     where
         S: Service<Req>,
     {
-        Found { #[pin] inner: Oneshot<S, Req> },
+        Found { #[pin] inner: Calling<S, Req> },
         Refused { why: Option<Rejection> },
     }
 }

@@ -9,10 +9,15 @@ use std::{
 use http::{HeaderName, Request, Response};
 use kamaitachi_policies::ring::LoadBound;
 use pin_project_lite::pin_project;
-use tower::{BoxError, Service, ServiceExt as _, util::Oneshot};
+use tower::{BoxError, Service};
 
 use super::{Failed, Pool, member::About};
-use crate::{key::RoutingKey, rejection::Rejection, retry::Tried};
+use crate::{
+    eager::{self, Calling},
+    key::RoutingKey,
+    rejection::Rejection,
+    retry::Tried,
+};
 
 /// Sends each request to the member of its [`Pool`] that owns the key. See the [module](super).
 pub struct Select<E> {
@@ -81,7 +86,7 @@ where
         let last = tried.map_or(0, Tried::len) + 1 >= members.len();
         let about = Arc::clone(&member.about);
         let in_flight = self.bound.map(|_| InFlight::count(Arc::clone(&about)));
-        let inner = member.service.clone().oneshot(request);
+        let inner = eager::call(member.service.clone(), request);
         let header = self.header.clone();
         ResponseFuture { state: State::Sent { inner, about, last, header, in_flight } }
     }
@@ -122,7 +127,7 @@ pin_project! {
     {
         Sent {
             #[pin]
-            inner: Oneshot<E, Req>,
+            inner: Calling<E, Req>,
             about: Arc<About>,
             last: bool,
             header: Option<HeaderName>,

@@ -6,7 +6,7 @@ use std::{
     future::Future,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
@@ -65,9 +65,10 @@ where
             }
             None => Incoming::alone(body),
         });
+        let stage = Stage::begin(service, request);
         ResponseFuture {
             is_bare,
-            stage: Stage::Waiting { service, request: Some(request) },
+            stage,
             in_flight: Some(InFlight::begin(&self.state, &self.shared.clock)),
             shared: Rc::clone(&self.shared),
             leftover,
@@ -92,9 +93,25 @@ pin_project! {
 pin_project! {
     #[project = StageProj]
     enum Stage<S, Fut, B> {
-        Waiting { service: Rc<RefCell<S>>, request: Option<Request<Incoming>> },
+        Waiting { service: Rc<RefCell<S>>, request: Option<Box<Request<Incoming>>> },
         Called { #[pin] future: Fut },
         Answered { response: Option<Response<B>>, rest: Option<Rest> },
+    }
+}
+
+impl<S, B> Stage<S, S::Future, B>
+where
+    S: Service<Request<Incoming>>,
+{
+    /// Calls the service if it is ready, as it nearly always is.
+    fn begin(service: Rc<RefCell<S>>, request: Request<Incoming>) -> Self {
+        let mut called = service.borrow_mut();
+        // Whom it would wake does not matter: if it is not ready, it is asked again.
+        if let Poll::Ready(Ok(())) = called.poll_ready(&mut Context::from_waker(Waker::noop())) {
+            return Self::Called { future: called.call(request) };
+        }
+        drop(called);
+        Self::Waiting { service, request: Some(Box::new(request)) }
     }
 }
 
@@ -114,7 +131,7 @@ where
                         let mut service = service.borrow_mut();
                         std::task::ready!(service.poll_ready(cx))?;
                         let request = request.take().expect("the stage changes with the call");
-                        service.call(request)
+                        service.call(*request)
                     };
                     this.stage.set(Stage::Called { future });
                 }
