@@ -382,7 +382,9 @@ mod tests {
             let mut memo = Memo::default();
             for turn in turns {
                 let fields = turn.get(&heads);
-                prop_assert_eq!(read(&mut memo, fields), read(&mut Memo::default(), fields));
+                // Of several mistakes in one head, another may be met first.
+                let alone = read(&mut Memo::default(), fields);
+                prop_assert_eq!(read(&mut memo, fields).ok(), alone.ok());
             }
         }
     }
