@@ -26,3 +26,4 @@ bench: tools ## Micro-benchmarks, then whole processes beside HAProxy and nginx.
 tools: # What a build needs and cargo does not bring.
 	@command -v $(CARGO) >/dev/null || { echo "make: cargo is missing; install Rust 1.95 or newer, see https://rustup.rs" >&2; exit 1; }
 	@command -v cc >/dev/null || .ci/install build-essential
+	@command -v protoc >/dev/null || .ci/install protobuf-compiler || true # else .ci/protoc finds another way

@@ -1,0 +1,1 @@
+//! Who is there: membership as a stream, from a list, a file, DNS or etcd, and the registration of a service.
