@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use kamaitachi_serve::{
     config::{ConfigError, Env},
     exit::{self, Completions, Failure},
-    logs,
+    logs, service_manager,
     shutdown::Drain,
 };
 
@@ -76,6 +76,7 @@ fn serve(config: Config) -> Result<(), Failure> {
         let running = Gateway::bind(config, drain)?.start()?;
         let (public, admin) = (running.local_addr(), running.admin_addr());
         tracing::info!(%public, %admin, "serving");
+        service_manager::ready(&format!("serving on {public}, admin on {admin}"));
         let drained = running.serve().await?;
         tracing::info!(cut = drained.cut, "stopped");
         Ok(())

@@ -9,6 +9,7 @@ pub mod limits;
 pub mod logs;
 mod refusal;
 pub mod server;
+pub mod service_manager;
 pub mod shutdown;
 mod supervise;
 

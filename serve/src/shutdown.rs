@@ -19,7 +19,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::server::{Drained, Handle};
+use crate::{
+    server::{Drained, Handle},
+    service_manager,
+};
 
 /// Whether the process is on its way out. Clones tell and hear the same; may be waited for from
 /// any thread and runtime.
@@ -58,6 +61,7 @@ impl Drain {
             };
             let first = next().await;
             info!(signal = first, "draining; another signal stops at once");
+            service_manager::stopping();
             told.begin();
             let second = next().await;
             warn!(signal = second, "stopping at once");

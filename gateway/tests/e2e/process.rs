@@ -128,3 +128,39 @@ async fn an_address_that_is_taken_is_named_and_1() {
     assert_eq!(code, 1);
     assert!(err.contains(&format!("cannot listen on {taken}")), "{err}");
 }
+
+/// What the process tells its service manager next, as lines.
+fn told(socket: &std::os::unix::net::UnixDatagram) -> String {
+    let mut buffer = [0; 512];
+    let length = socket.recv(&mut buffer).expect("the process says something within the time-out");
+    String::from_utf8_lossy(&buffer[..length]).into_owned()
+}
+
+#[test]
+fn the_service_manager_hears_ready_then_alive_then_stopping() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = written(dir.path(), "[server]\nport = 0\n[admin]\nport = 0\n");
+    let path = dir.path().join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+    let mut child = gateway(&["--config", &file])
+        .env("NOTIFY_SOCKET", &path)
+        .env("WATCHDOG_USEC", "50000")
+        .env_remove("WATCHDOG_PID")
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let ready = told(&socket);
+    assert!(ready.starts_with("READY=1\nSTATUS=serving on 127.0.0.1:"), "{ready}");
+    assert_eq!([told(&socket), told(&socket)], ["WATCHDOG=1\n", "WATCHDOG=1\n"]);
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-s", "TERM", &pid]).status().unwrap().success());
+    let stopping = loop {
+        match told(&socket) {
+            alive if alive == "WATCHDOG=1\n" => {}
+            other => break other,
+        }
+    };
+    assert!(stopping.starts_with("STOPPING=1\n"), "{stopping}");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use kamaitachi_node::{Node, StartError, config::Config};
-use kamaitachi_serve::{config::Env, exit::Failure, logs, shutdown::Drain};
+use kamaitachi_serve::{config::Env, exit::Failure, logs, service_manager, shutdown::Drain};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 
@@ -22,6 +22,7 @@ async fn serve(config: Config) -> Result<(), Failure> {
         () = drain.requested() => return Ok(()),
     };
     announce(&node, mode, &file);
+    service_manager::ready(&format!("{mode} serves on {}", node.local_addr()));
     let mut wanted = signal(SignalKind::user_defined2())?;
     loop {
         tokio::select! {
