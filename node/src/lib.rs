@@ -6,6 +6,7 @@
 pub mod api;
 pub mod cache;
 pub mod config;
+pub mod group;
 pub mod model;
 mod node;
 pub mod query;

@@ -1,0 +1,3 @@
+//! The cache group: one named cache held together by peers.
+
+pub mod proto;
