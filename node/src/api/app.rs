@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     config::{Limits, Role},
-    model::Indicators,
+    model::{Indicators, Revision},
 };
 
 /// Bytes that one permit of [`App::bulk`] stands for.
@@ -89,12 +89,24 @@ impl App {
 
     /// What answers, if the node is that far.
     #[must_use]
-    pub fn core(&self) -> Option<&Core> {
+    pub fn core(&self) -> Option<Arc<Core>> {
         self.state.core()
     }
 
-    pub(super) fn core_or_refuse(&self) -> Result<&Core, Failure> {
+    pub(super) fn core_or_refuse(&self) -> Result<Arc<Core>, Failure> {
         self.core().ok_or(Failure::NotReady("the node is starting"))
+    }
+
+    /// Passes once the node is as new as `wanted`, which it waits for a while.
+    ///
+    /// Cancel safe: nothing is changed.
+    pub(super) async fn expect_revision(&self, wanted: Revision) -> Result<(), Failure> {
+        let store = self.core_or_refuse()?.store.clone();
+        let reached = store.reached(wanted);
+        if tokio::time::timeout(self.limits.revision_wait, reached).await.is_ok() {
+            return Ok(());
+        }
+        Err(Failure::Behind { revision: store.confirmed(), wanted })
     }
 
     /// Passes on a master alone.

@@ -5,6 +5,8 @@ use std::{borrow::Cow, time::Duration};
 use http::StatusCode;
 use thiserror::Error;
 
+use crate::model::Revision;
+
 /// Why a request got no answer. The text is meant for the author of the client.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum Failure {
@@ -47,6 +49,14 @@ pub enum Failure {
     /// The node is still starting or already draining.
     #[error("{0}")]
     NotReady(&'static str),
+    /// A reader wants newer data than this node has, and it did not come in time.
+    #[error("this node is at revision {revision}, not yet at {wanted}; try again, or another node")]
+    Behind {
+        /// What the node is at.
+        revision: Revision,
+        /// What `X-Kamaitachi-Min-Revision` asks for.
+        wanted: Revision,
+    },
     /// More work of this kind is under way than the node takes at once.
     #[error("{0}")]
     Busy(&'static str),
@@ -78,7 +88,9 @@ impl Failure {
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodySlow => StatusCode::REQUEST_TIMEOUT,
             Self::NotMaster { .. } => StatusCode::MISDIRECTED_REQUEST,
-            Self::NotReady(_) | Self::Busy(_) | Self::TooSlow(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotReady(_) | Self::Behind { .. } | Self::Busy(_) | Self::TooSlow(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -88,7 +100,7 @@ impl Failure {
     #[must_use]
     pub fn retry_after(&self) -> Option<u32> {
         match self {
-            Self::NotReady(_) | Self::Busy(_) | Self::TooSlow(_) => Some(1),
+            Self::NotReady(_) | Self::Behind { .. } | Self::Busy(_) | Self::TooSlow(_) => Some(1),
             Self::DiskFull => Some(30),
             Self::BadRequest(_)
             | Self::BodyCut

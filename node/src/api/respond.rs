@@ -5,7 +5,7 @@
 //! error takes.
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use kamaitachi_serve::exposition::Exposition;
 use serde::Serialize;
@@ -20,6 +20,11 @@ pub const DATA_HEAD: &[u8] = br#"{"status_code":0,"status_msg":"success","data":
 /// What follows the data in either envelope.
 pub const DATA_TAIL: &[u8] = b"}";
 const MANAGE_HEAD: &[u8] = br#"{"code":200,"message":"success","data":"#;
+
+/// The revision an answer is true for.
+pub const REVISION: HeaderName = HeaderName::from_static("x-kamaitachi-revision");
+/// On a refusal: how many revisions the node lacks. Another node may have them.
+pub const BEHIND: HeaderName = HeaderName::from_static("x-kamaitachi-behind");
 
 /// Content type of JSON answers.
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -78,6 +83,10 @@ impl Envelope {
         let headers = response.headers_mut();
         if let Failure::MethodNotAllowed { allow } = failure {
             headers.insert(header::ALLOW, HeaderValue::from_static(allow));
+        }
+        if let Failure::Behind { revision, wanted } = failure {
+            headers.insert(BEHIND, HeaderValue::from(wanted.saturating_sub(*revision)));
+            headers.insert(REVISION, HeaderValue::from(*revision));
         }
         if let Some(seconds) = failure.retry_after() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -77,6 +77,21 @@ impl Endpoint {
         }
     }
 
+    /// Whether it answers from the data, so that a client may want it as new as some revision.
+    #[must_use]
+    pub const fn reads_data(self) -> bool {
+        matches!(
+            self,
+            Self::Snapshot
+                | Self::Period
+                | Self::SelectionSnapshot
+                | Self::SelectionPeriod
+                | Self::ListIndicators
+                | Self::Get
+                | Self::Search
+        )
+    }
+
     /// Whether it answers before the node is ready: everything that tells how the node is.
     #[must_use]
     pub const fn answers_early(self) -> bool {

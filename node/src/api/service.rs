@@ -14,20 +14,23 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header, request::Parts,
+};
 use tokio::time::Instant;
 
 use super::{
     app::App,
     failure::Failure,
     handlers,
-    respond::{Body, Envelope, empty},
+    json::Quoted,
+    respond::{Body, Envelope, REVISION, empty},
     routes::{Destination, Endpoint},
 };
 use crate::model::Revision;
 
 const NODE: HeaderName = HeaderName::from_static("x-kamaitachi-node");
-const REVISION: HeaderName = HeaderName::from_static("x-kamaitachi-revision");
+const MIN_REVISION: HeaderName = HeaderName::from_static("x-kamaitachi-min-revision");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Answers requests on one worker. Cheap to clone; stays on its thread.
@@ -98,7 +101,14 @@ impl Service {
         B: http_body::Body<Data = Bytes, Error: Display>,
     {
         match found? {
-            Destination::Endpoint(endpoint, id) => self.route(endpoint, id, head, body).await,
+            Destination::Endpoint(endpoint, id) => {
+                if endpoint.reads_data()
+                    && let Some(wanted) = min_revision(&head.headers)?
+                {
+                    self.app.expect_revision(wanted).await?;
+                }
+                self.route(endpoint, id, head, body).await
+            }
             Destination::Options { allow } => {
                 let mut response = empty(StatusCode::NO_CONTENT);
                 response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
@@ -169,6 +179,21 @@ impl Service {
     }
 }
 
+/// What the answer has to be as new as, if the client says.
+fn min_revision(headers: &HeaderMap) -> Result<Option<Revision>, Failure> {
+    let mut values = headers.get_all(MIN_REVISION).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let number = value.to_str().ok().map(str::trim).filter(|text| !text.starts_with('+'));
+    match number.and_then(|text| text.parse().ok()) {
+        Some(revision) if values.next().is_none() => Ok(Some(revision)),
+        _ => Err(Failure::bad(format!(
+            "header `X-Kamaitachi-Min-Revision`: got \"{}\", expected one revision, such as the \
+             `X-Kamaitachi-Revision` of an earlier answer",
+            Quoted(&String::from_utf8_lossy(value.as_bytes()))
+        ))),
+    }
+}
+
 /// 1 to 64 letters, digits, `-` and `_`: nothing that could break a log.
 fn is_request_id(id: &HeaderValue) -> bool {
     let fits = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
@@ -188,6 +213,21 @@ pub(super) async fn within<F: Future>(limit: Duration, future: F) -> Result<F::O
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wanted_revision_is_one_whole_number() {
+        let of = |values: &[&'static str]| {
+            let header = |value| (MIN_REVISION, HeaderValue::from_static(value));
+            min_revision(&HeaderMap::from_iter(values.iter().map(|value| header(value))))
+        };
+        assert_eq!(of(&[]), Ok(None));
+        assert_eq!(of(&["18446744073709551615"]), Ok(Some(Revision::MAX)));
+        for wrong in ["", "-1", "+1", "1.5", "x", "18446744073709551616", "1,2"] {
+            let told = of(&[wrong]).unwrap_err().to_string();
+            assert!(told.contains("X-Kamaitachi-Min-Revision"), "{told}");
+        }
+        assert!(of(&["1"]).is_ok());
+    }
 
     #[test]
     fn request_ids_are_words() {

@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use arc_swap::ArcSwapOption;
 use kamaitachi_serve::{
     framing::Violation,
     limits::{Counters, Phase, Refused},
@@ -22,7 +23,8 @@ use crate::{query::Engine, snapshots::Snapshots, store::Store};
 #[derive(Debug)]
 pub struct State {
     started: Instant,
-    core: OnceLock<Core>,
+    /// Exchanged as a whole where the file behind it is.
+    core: ArcSwapOption<Core>,
     connections: OnceLock<Arc<Counters>>,
     draining: AtomicBool,
 }
@@ -50,17 +52,21 @@ impl State {
     pub(super) fn new() -> Self {
         Self {
             started: Instant::now(),
-            core: OnceLock::new(),
+            core: ArcSwapOption::empty(),
             connections: OnceLock::new(),
             draining: AtomicBool::new(false),
         }
     }
 
-    /// From now on the node answers. Only the first call counts.
+    /// From now on the node answers, from this.
     pub fn ready(&self, core: Core) {
-        if self.core.set(core).is_err() {
-            tracing::warn!("the node was made ready twice");
-        }
+        self.core.store(Some(Arc::new(core)));
+    }
+
+    /// From now on the node answers "not yet", until it is made ready again. Gives what it
+    /// answered from; requests under way may still use it.
+    pub fn unready(&self) -> Option<Arc<Core>> {
+        self.core.swap(None)
     }
 
     /// From now on the metrics tell of these connections too. Only the first call counts.
@@ -75,8 +81,8 @@ impl State {
         self.draining.store(true, Relaxed);
     }
 
-    pub(super) fn core(&self) -> Option<&Core> {
-        self.core.get()
+    pub(super) fn core(&self) -> Option<Arc<Core>> {
+        self.core.load_full()
     }
 
     /// Seconds since the start.
@@ -89,8 +95,8 @@ impl State {
         let core = self.core();
         let draining = self.draining.load(Relaxed);
         let detail = |done: Option<String>| done.unwrap_or_else(|| "not yet".to_owned());
-        let open = core.map(|core| format!("open at revision {}", core.store.revision()));
-        let restored = core.map(|core| core.snapshots.restored().to_string());
+        let open = core.as_ref().map(|core| format!("open at revision {}", core.store.revision()));
+        let restored = core.as_ref().map(|core| core.snapshots.restored().to_string());
         let checks = vec![
             Check { name: "store", ok: core.is_some(), detail: detail(open) },
             Check { name: "snapshot", ok: core.is_some(), detail: detail(restored) },

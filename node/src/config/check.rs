@@ -24,12 +24,13 @@ pub(super) fn config(raw: raw::Raw, env: &Env, mistakes: &mut Mistakes) -> Confi
     let database = database(raw.database, &role, &mut mistakes.section("database"));
     let cache = cache(raw.cache, &database, env, &mut mistakes.section("cache"));
     let rules = rules(&raw.limits, raw.query, mistakes);
+    let limits = limits(&raw.limits, raw.replication.wait, mistakes);
     mistakes.section("log").take("level", logs::check(&raw.log.level));
     Config {
         server: server(raw.server, role, &mut mistakes.section("server")),
         database,
         cache,
-        limits: limits(&raw.limits, &mut mistakes.section("limits")),
+        limits,
         connections: connections(&raw.limits, &mut mistakes.section("limits")),
         rules,
         log: Log { level: raw.log.level, format: raw.log.format },
@@ -192,7 +193,11 @@ fn key(secret: &Secret, env: &Env) -> Result<SecretBox<[u8; 32]>, String> {
     Ok(SecretBox::new(Box::new(key)))
 }
 
-fn limits(raw: &raw::Limits, section: &mut Section<'_>) -> Limits {
+fn limits(raw: &raw::Limits, wait: Millis, mistakes: &mut Mistakes) -> Limits {
+    let hour = Duration::from_secs(3600);
+    let section = &mut mistakes.section("replication");
+    let revision_wait = span(section, "wait", wait.into(), Duration::ZERO, hour);
+    let section = &mut mistakes.section("limits");
     let handler = raw.handler_timeout.into();
     Limits {
         body: section.within("body", raw.body, Size(1 << 10)..=Size(1 << 30)).0,
@@ -201,6 +206,7 @@ fn limits(raw: &raw::Limits, section: &mut Section<'_>) -> Limits {
             .0,
         rows: section.within("rows", raw.rows, 1_000..=1_000_000_000),
         handler: span(section, "handler_timeout", handler, Duration::from_millis(1), LONG),
+        revision_wait,
     }
 }
 

@@ -91,6 +91,7 @@ impl Config {
                 ingest_body: raw.limits.ingest_body.0,
                 rows: raw.limits.rows,
                 handler: raw.limits.handler_timeout.into(),
+                revision_wait: raw.replication.wait.into(),
             },
             connections: kamaitachi_serve::limits::Limits::default(),
             rules: Rules::default(),
@@ -191,6 +192,8 @@ pub struct Limits {
     pub rows: usize,
     /// How long an answer may take.
     pub handler: Duration,
+    /// How long a request waits for the revision it asks for.
+    pub revision_wait: Duration,
 }
 
 /// What is logged, and how. A process has one log: only the binary reads this.

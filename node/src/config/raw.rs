@@ -89,10 +89,17 @@ impl Default for Cache {
 }
 
 /// Where writes go.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct Replication {
     pub(super) master: String,
+    pub(super) wait: Millis,
+}
+
+impl Default for Replication {
+    fn default() -> Self {
+        Self { master: String::new(), wait: Millis::of(1_000) }
+    }
 }
 
 /// Discovery.

@@ -93,6 +93,7 @@ const BAD: &str = r#"
         snapshot_key = "tooshort"
         [replication]
         master = "here"
+        wait = "2h"
         [etcd]
         endpoints = "127.0.0.1:2379"
         prefix = "services"
@@ -135,6 +136,7 @@ fn one_run_names_every_mistake_with_its_key() {
         "cache.snapshot_compression",
         "cache.snapshot_key",
         "replication.master",
+        "replication.wait",
         "etcd.endpoints",
         "etcd.prefix",
         "etcd.ttl",

@@ -63,6 +63,21 @@ impl Store {
         self.shared.revision()
     }
 
+    /// The last revision that every observer has heard of: what is read from now on, from the
+    /// store or from a cache over it, is at least as new.
+    #[must_use]
+    pub fn confirmed(&self) -> Revision {
+        *self.shared.confirmed.borrow()
+    }
+
+    /// Waits until [`confirmed`](Self::confirmed) is `revision` or more, for ever if it must.
+    /// Cancel safe.
+    pub async fn reached(&self, revision: Revision) {
+        let mut confirmed = self.shared.confirmed.subscribe();
+        // It cannot end before this handle: who sends is behind it.
+        let _ = confirmed.wait_for(|confirmed| *confirmed >= revision).await;
+    }
+
     /// Rows that one read may give.
     #[must_use]
     pub fn max_rows(&self) -> usize {

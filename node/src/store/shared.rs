@@ -10,6 +10,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use super::{Totals, Touched, WriteObserver};
 use crate::model::{Indicators, Revision};
@@ -18,6 +19,9 @@ use crate::model::{Indicators, Revision};
 #[derive(Default)]
 pub(super) struct Shared {
     revision: AtomicU64,
+    /// The last revision that every observer has heard of, so that nobody who looks from then on
+    /// is told anything older.
+    pub(super) confirmed: watch::Sender<Revision>,
     pub(super) indicators: ArcSwap<Indicators>,
     pub(super) totals: ArcSwap<Totals>,
     observers: Mutex<Vec<Arc<dyn WriteObserver>>>,
@@ -34,6 +38,11 @@ impl Shared {
         self.indicators.store(indicators);
         self.totals.store(Arc::new(totals));
         self.revision.store(revision, Ordering::Release);
+    }
+
+    /// Lets those go on who waited for this revision.
+    pub(super) fn confirm(&self, revision: Revision) {
+        self.confirmed.send_replace(revision);
     }
 
     pub(super) fn observe(&self, observer: Arc<dyn WriteObserver>) {

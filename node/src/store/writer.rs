@@ -244,6 +244,7 @@ impl Writer {
                 for Done { revision, touched, .. } in done {
                     self.shared.after_commit(*revision, touched);
                 }
+                self.shared.confirm(self.state.revision);
             }
             Err(error) => {
                 tracing::error!(%error, "a commit failed");
@@ -309,6 +310,7 @@ impl Writer {
         if state.revision > known {
             self.shared.after_commit(state.revision, &touched);
         }
+        self.shared.confirm(state.revision);
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ mod ingest;
 mod lifecycle;
 mod protocol;
 mod records;
+mod revisions;
 mod selection;
 mod snapshots;
 mod support;

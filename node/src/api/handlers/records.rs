@@ -26,7 +26,8 @@ pub(in crate::api) async fn save<B>(app: &App, head: &Parts, body: B) -> Result<
 where
     B: http_body::Body<Data = Bytes, Error: Display>,
 {
-    let store = &app.core_or_refuse()?.store;
+    let core = app.core_or_refuse()?;
+    let store = &core.store;
     app.expect_master()?;
     let body = json_body(app, head, body).await?;
     let save = records::save(head.uri.query(), &body, &app.rules, now())?;
@@ -35,7 +36,8 @@ where
 }
 
 pub(in crate::api) async fn get(app: &App, head: &Parts, id: &str) -> Result<Answered, Failure> {
-    let store = &app.core_or_refuse()?.store;
+    let core = app.core_or_refuse()?;
+    let store = &core.store;
     let id = params::path_id(id, app.rules.max_name)?;
     let table = records::table(head.uri.query(), "tableId")?;
     let revision = store.revision();
@@ -50,7 +52,8 @@ pub(in crate::api) async fn search<B>(app: &App, head: &Parts, body: B) -> Resul
 where
     B: http_body::Body<Data = Bytes, Error: Display>,
 {
-    let store = &app.core_or_refuse()?.store;
+    let core = app.core_or_refuse()?;
+    let store = &core.store;
     let body = json_body(app, head, body).await?;
     let search = records::search(&body, &app.rules)?;
     let revision = store.revision();
@@ -60,7 +63,8 @@ where
 }
 
 pub(in crate::api) async fn delete(app: &App, head: &Parts, id: &str) -> Result<Answered, Failure> {
-    let store = &app.core_or_refuse()?.store;
+    let core = app.core_or_refuse()?;
+    let store = &core.store;
     app.expect_master()?;
     let id = params::path_id(id, app.rules.max_name)?;
     let table = records::table(head.uri.query(), "tableId")?;

@@ -92,7 +92,8 @@ struct Indicators<'a> {
 }
 
 pub(in crate::api) fn list_indicators(app: &App) -> Result<Answered, Failure> {
-    let store = &app.core_or_refuse()?.store;
+    let core = app.core_or_refuse()?;
+    let store = &core.store;
     let indicators = store.indicators();
     let response = Envelope::Data.success(&Indicators { indicators: indicators.names() });
     Ok(Answered { response, revision: Some(store.revision()) })
@@ -113,7 +114,8 @@ pub(in crate::api) async fn register_indicators<B>(
 where
     B: http_body::Body<Data = Bytes, Error: Display>,
 {
-    let store = &app.core_or_refuse()?.store;
+    let core = app.core_or_refuse()?;
+    let store = &core.store;
     app.expect_master()?;
     let body = json_body(app, head, body).await?;
     let names = records::register(&body, &app.rules)?;
