@@ -195,11 +195,13 @@ impl Flights {
     }
 
     /// Runs `keep` unless a write of the subject is pending; no write begins meanwhile.
-    pub(crate) fn unless_pending(&self, subject: &Subject, keep: impl FnOnce()) {
+    pub(crate) fn unless_pending<T>(
+        &self,
+        subject: &Subject,
+        keep: impl FnOnce() -> T,
+    ) -> Option<T> {
         let shard = self.shard(subject).lock();
-        if !shard.pending.contains_key(subject) {
-            keep();
-        }
+        (!shard.pending.contains_key(subject)).then(keep)
     }
 
     /// How many tickets and pending writes there are: what this holds in memory.

@@ -134,15 +134,28 @@ impl Knowledge {
         own.insert(map.subject().clone(), map, weight, expires);
     }
 
-    /// Remembers what was read at another time, unless a write is about to overtake it or `still`
-    /// says that one has.
-    pub(crate) fn restore(&self, map: Known, expires: Instant, still: impl FnOnce() -> bool) {
+    /// Remembers what was read at another time, behind all that is remembered already, unless a
+    /// write is about to overtake it or `still` says that one has. What is known of the subject
+    /// stays as it is, and nothing has to make room.
+    ///
+    /// Returns whether it is remembered.
+    pub(crate) fn restore(
+        &self,
+        map: Known,
+        expires: Instant,
+        now: Instant,
+        still: impl FnOnce() -> bool,
+    ) -> bool {
         let subject = map.subject().clone();
-        self.flights.unless_pending(&subject, || {
-            if still() {
-                self.put(map, expires);
+        let keep = || {
+            if !still() || self.peek(&subject, now).is_some() {
+                return false;
             }
-        });
+            let own = if map.exists() { &self.subjects } else { &self.unknown };
+            let weight = map.bytes();
+            own.insert_oldest(map.subject().clone(), map, weight, expires)
+        };
+        self.flights.unless_pending(&subject, keep).unwrap_or(false)
     }
 
     /// Everything known of subjects, with the time at which it expires.

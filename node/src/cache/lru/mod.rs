@@ -123,6 +123,15 @@ impl<K: Hash + Eq + Clone, V: Clone> Lru<K, V> {
         stored
     }
 
+    /// Stores a value as the least recently used one, unless its key holds one already or another
+    /// would have to make room.
+    ///
+    /// Returns whether it was stored.
+    pub fn insert_oldest(&self, key: K, value: V, weight: usize, expires: Instant) -> bool {
+        let hash = self.hasher.hash_one(&key);
+        self.shard(hash).lock().insert_oldest(hash, key, value, weight, expires)
+    }
+
     /// Forgets a key; says whether it held anything.
     pub fn remove<Q>(&self, key: &Q) -> bool
     where
@@ -150,12 +159,23 @@ impl<K: Hash + Eq + Clone, V: Clone> Lru<K, V> {
         }
     }
 
-    /// All live entries with the time they expire, least recently used first within each shard.
+    /// All live entries with the time they expire, least recently used first: each shard exactly,
+    /// and of two shards, entries of which as many are newer stand together.
     #[must_use]
     pub fn entries(&self, now: Instant) -> Vec<(K, V, Instant)> {
-        let mut all = Vec::new();
-        for shard in &self.shards {
-            shard.lock().collect(now, &mut all);
+        let shard = |shard: &Mutex<Shard<K, V>>| {
+            let mut entries = Vec::new();
+            shard.lock().collect(now, &mut entries);
+            entries
+        };
+        let shards: Vec<_> = self.shards.iter().map(shard).collect();
+        let longest = shards.iter().map(Vec::len).max().unwrap_or(0);
+        let mut all = Vec::with_capacity(shards.iter().map(Vec::len).sum());
+        let mut shards: Vec<_> = shards.into_iter().map(Vec::into_iter).collect();
+        for left in (1..=longest).rev() {
+            for shard in shards.iter_mut().filter(|shard| shard.len() == left) {
+                all.extend(shard.next());
+            }
         }
         all
     }

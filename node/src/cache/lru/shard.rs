@@ -113,11 +113,27 @@ impl<K: Hash + Eq + Clone, V: Clone> Shard<K, V> {
             self.leave(self.oldest, Cause::Full, leaving);
         }
         let at = self.place(hash, Entry { key, value, weight, expires });
-        let slots = &self.slots;
-        self.table.insert_unique(hash, at, |other| slots[*other as usize].hash);
         self.link(at);
-        self.bytes += weight;
         (true, replaced)
+    }
+
+    /// Stores an entry behind all others if nothing has to give way to it.
+    pub(super) fn insert_oldest(
+        &mut self,
+        hash: u64,
+        key: K,
+        value: V,
+        weight: usize,
+        expires: Instant,
+    ) -> bool {
+        let weight = weight.saturating_add(Self::OVERHEAD);
+        let room = self.max_bytes - self.bytes;
+        if weight > room || self.find(hash, &key).is_some() {
+            return false;
+        }
+        let at = self.place(hash, Entry { key, value, weight, expires });
+        self.link_oldest(at);
+        true
     }
 
     pub(super) fn remove<Q>(&mut self, hash: u64, key: &Q) -> Option<(K, V)>
@@ -202,17 +218,22 @@ impl<K: Hash + Eq + Clone, V: Clone> Shard<K, V> {
         (entry.key, entry.value)
     }
 
-    /// Puts an entry into a free slot, or a new one.
+    /// Puts an entry into a free slot, or a new one, and into the table.
     fn place(&mut self, hash: u64, entry: Entry<K, V>) -> u32 {
+        self.bytes += entry.weight;
         let slot = Slot { hash, newer: NONE, older: NONE, entry: Some(entry) };
-        if self.free == NONE {
+        let at = if self.free == NONE {
             let at = u32::try_from(self.slots.len()).expect("four billion entries fit no memory");
             self.slots.push(slot);
-            return at;
-        }
-        let at = self.free;
-        self.free = self.slots[at as usize].older;
-        self.slots[at as usize] = slot;
+            at
+        } else {
+            let at = self.free;
+            self.free = self.slots[at as usize].older;
+            self.slots[at as usize] = slot;
+            at
+        };
+        let slots = &self.slots;
+        self.table.insert_unique(hash, at, |other| slots[*other as usize].hash);
         at
     }
 
@@ -236,5 +257,15 @@ impl<K: Hash + Eq + Clone, V: Clone> Shard<K, V> {
         }
         let slot = &mut self.slots[at as usize];
         (slot.newer, slot.older) = (NONE, second);
+    }
+
+    fn link_oldest(&mut self, at: u32) {
+        let second = mem::replace(&mut self.oldest, at);
+        match second {
+            NONE => self.newest = at,
+            _ => self.slots[second as usize].older = at,
+        }
+        let slot = &mut self.slots[at as usize];
+        (slot.newer, slot.older) = (second, NONE);
     }
 }

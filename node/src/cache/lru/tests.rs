@@ -54,6 +54,7 @@ enum Step {
     Get(u8),
     Peek(u8),
     Insert(u8, u32, usize, u64),
+    InsertOldest(u8, u32, usize, u64),
     Remove(u8),
     Pass(u64),
     Purge,
@@ -66,6 +67,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..12_u8).prop_map(Step::Peek),
         6 => (0..12_u8, any::<u32>(), 0..900_usize, 1..9_u64)
             .prop_map(|(k, v, w, ttl)| Step::Insert(k, v, w, ttl)),
+        2 => (0..12_u8, any::<u32>(), 0..900_usize, 1..9_u64)
+            .prop_map(|(k, v, w, ttl)| Step::InsertOldest(k, v, w, ttl)),
         1 => (0..12_u8).prop_map(Step::Remove),
         2 => (0..3_u64).prop_map(Step::Pass),
         1 => Just(Step::Purge),
@@ -94,6 +97,15 @@ proptest! {
                     let expires = expiry(now, Duration::from_secs(ttl));
                     let stored = cache.insert(k, Arc::new(v), w, expires);
                     prop_assert_eq!(stored, model.insert(k, v, w, expires));
+                }
+                Step::InsertOldest(k, v, w, ttl) => {
+                    let expires = expiry(now, Duration::from_secs(ttl));
+                    let fits = model.bytes() + w + OVERHEAD <= max;
+                    let wanted = fits && !model.list.iter().any(|e| e.0 == k);
+                    prop_assert_eq!(cache.insert_oldest(k, Arc::new(v), w, expires), wanted);
+                    if wanted {
+                        model.list.push((k, v, w, expires));
+                    }
                 }
                 Step::Remove(k) => {
                     let held = model.list.iter().any(|e| e.0 == k);

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{BufReader, BufWriter, Write},
+    io::{BufWriter, Write},
     path::{Path, PathBuf},
 };
 
@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tempfile::NamedTempFile;
 
 use super::{
-    Header, Reader, SaveError, Saved, SnapshotOptions, Unfit,
+    Header, Index, SaveError, Saved, SnapshotOptions, Unfit,
     format::{Key, Writer},
 };
 use crate::model::Revision;
@@ -29,11 +29,11 @@ pub struct SnapshotFiles {
     saving: Mutex<()>,
 }
 
-/// A file that has been found whole.
+/// A file that looks whole as far as can be told without reading all of it.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) path: PathBuf,
-    pub(crate) header: Header,
+    pub(crate) index: Index,
 }
 
 impl SnapshotFiles {
@@ -94,14 +94,14 @@ impl SnapshotFiles {
         Ok((new, saved))
     }
 
-    /// The newest file below `below` that is whole, and its number. Damaged ones on the way are
+    /// The newest file below `below` that looks whole, and its number. Damaged ones on the way are
     /// set aside. Also clears away what was never finished.
     pub(crate) fn newest(&self, below: u64) -> Option<(u64, Opened)> {
         self.remove_unfinished();
         for number in self.numbers(SUFFIX).into_iter().filter(|number| *number < below) {
             let path = self.options.dir.join(format!("{PREFIX}{number:08}{SUFFIX}"));
-            match open(&path).and_then(Reader::verify) {
-                Ok(header) => return Some((number, Opened { path, header })),
+            match Index::open(&path) {
+                Ok(index) => return Some((number, Opened { path, index })),
                 Err(why) => refuse(&path, &why),
             }
         }
@@ -139,11 +139,6 @@ impl SnapshotFiles {
             }
         }
     }
-}
-
-/// Begins to read a file.
-pub(crate) fn open(path: &Path) -> Result<Reader<BufReader<File>>, Unfit> {
-    Reader::new(BufReader::with_capacity(1 << 18, File::open(path)?))
 }
 
 /// Says why a file is not used, and sets it aside if it never can be.

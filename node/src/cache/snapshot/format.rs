@@ -1,6 +1,8 @@
 //! The bytes of a file: header, sections, end. See the [module](super) for the layout.
 
-use std::io::{self, Read, Write};
+#[cfg(test)]
+use std::io::Read;
+use std::io::{self, Write};
 
 use aes_gcm::{
     Aes256Gcm, KeyInit,
@@ -15,7 +17,7 @@ const MAGIC: &[u8; 8] = b"KAMASNAP";
 const VERSION: u16 = 1;
 const ZSTD: u16 = 1;
 const AES: u16 = 2;
-const HEADER: usize = 40;
+pub(super) const HEADER: usize = 40;
 /// A section is closed when it has grown to this many bytes of JSON.
 const SECTION: usize = 1 << 20;
 /// No section is larger than this; a subject that is is left out.
@@ -54,7 +56,7 @@ impl Header {
         bytes
     }
 
-    fn from_bytes(bytes: &[u8; HEADER]) -> Result<Self, Unfit> {
+    pub(super) fn from_bytes(bytes: &[u8; HEADER]) -> Result<Self, Unfit> {
         let crc = crc32fast::hash(&bytes[..36]);
         if bytes[36..] != crc.to_le_bytes() || &bytes[..8] != MAGIC {
             return Err(Unfit::Damaged("the header is not one"));
@@ -77,6 +79,37 @@ impl Header {
         })
     }
 
+    /// The JSON of a section from what is stored of it, or `None` where that is the JSON.
+    pub(super) fn unpack(
+        &self,
+        number: u32,
+        plain: u32,
+        stored: &[u8],
+        key: Option<&Key>,
+    ) -> Result<Option<Vec<u8>>, Unfit> {
+        let mut opened = None;
+        if self.flags & AES != 0 {
+            let key = key.ok_or(Unfit::Unsuited("encrypted, and no key is configured"))?;
+            let aad = self.to_bytes();
+            let payload = Payload { msg: stored, aad: &aad };
+            let nonce = self.nonce(number).into();
+            let bytes = cipher(key)
+                .decrypt(&nonce, payload)
+                .map_err(|_| Unfit::Unsuited("encrypted with another key"))?;
+            opened = Some(bytes);
+        }
+        let length = plain as usize;
+        if self.flags & ZSTD != 0 {
+            let bytes = zstd::bulk::decompress(opened.as_deref().unwrap_or(stored), length)
+                .map_err(|_| Unfit::Damaged("a section does not unpack"))?;
+            opened = Some(bytes);
+        }
+        if opened.as_deref().unwrap_or(stored).len() != length {
+            return Err(Unfit::Damaged("a section has not the length it says"));
+        }
+        Ok(opened)
+    }
+
     fn nonce(&self, number: u32) -> [u8; 12] {
         let mut nonce = [0; 12];
         nonce[..8].copy_from_slice(&self.salt);
@@ -89,13 +122,64 @@ fn cipher(key: &Key) -> Aes256Gcm {
     Aes256Gcm::new(key.expose_secret().into())
 }
 
-fn section_crc(number: u32, lengths: [u32; 2], stored: &[u8]) -> u32 {
-    let mut crc = crc32fast::Hasher::new();
-    crc.update(&number.to_le_bytes());
-    crc.update(&lengths[0].to_le_bytes());
-    crc.update(&lengths[1].to_le_bytes());
-    crc.update(stored);
-    crc.finalize()
+/// What stands before each section.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SectionHead {
+    /// Bytes stored; 0 marks the end.
+    pub(super) stored: u32,
+    /// Bytes before compression and encryption; at the end, the number of entries.
+    pub(super) plain: u32,
+    crc: u32,
+}
+
+impl SectionHead {
+    pub(super) const LEN: usize = 12;
+
+    fn new(number: u32, plain: u32, stored: &[u8]) -> io::Result<Self> {
+        let size = u32::try_from(stored.len()).map_err(io::Error::other)?;
+        let mut head = Self { stored: size, plain, crc: 0 };
+        head.crc = head.crc_of(number, stored);
+        Ok(head)
+    }
+
+    fn to_bytes(self) -> [u8; Self::LEN] {
+        let mut bytes = [0; Self::LEN];
+        bytes[..4].copy_from_slice(&self.stored.to_le_bytes());
+        bytes[4..8].copy_from_slice(&self.plain.to_le_bytes());
+        bytes[8..].copy_from_slice(&self.crc.to_le_bytes());
+        bytes
+    }
+
+    /// # Errors
+    /// If no section is as long as this says.
+    pub(super) fn from_bytes(bytes: [u8; Self::LEN]) -> Result<Self, Unfit> {
+        let [s0, s1, s2, s3, p0, p1, p2, p3, c0, c1, c2, c3] = bytes;
+        let word = u32::from_le_bytes;
+        let (stored, plain) = (word([s0, s1, s2, s3]), word([p0, p1, p2, p3]));
+        // Some room above: what does not compress grows a little, and so does what is encrypted.
+        if stored as usize > MAX_SECTION + 4096 || stored > 0 && plain as usize > MAX_SECTION {
+            return Err(Unfit::Damaged("a section is longer than any is"));
+        }
+        Ok(Self { stored, plain, crc: word([c0, c1, c2, c3]) })
+    }
+
+    /// Sees that `stored` is what was saved under this number.
+    pub(super) fn check(self, number: u32, stored: &[u8]) -> Result<(), Unfit> {
+        if self.crc_of(number, stored) == self.crc {
+            Ok(())
+        } else {
+            Err(Unfit::Damaged("a checksum does not match"))
+        }
+    }
+
+    fn crc_of(self, number: u32, stored: &[u8]) -> u32 {
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(&number.to_le_bytes());
+        crc.update(&self.stored.to_le_bytes());
+        crc.update(&self.plain.to_le_bytes());
+        crc.update(stored);
+        crc.finalize()
+    }
 }
 
 /// Writes a file from front to back.
@@ -158,12 +242,8 @@ impl<'k, W: Write> Writer<'k, W> {
         self.write_section(length, &stored)
     }
 
-    fn write_section(&mut self, length: u32, stored: &[u8]) -> io::Result<()> {
-        let lengths = [u32::try_from(stored.len()).map_err(io::Error::other)?, length];
-        let crc = section_crc(self.number, lengths, stored);
-        for word in [lengths[0], lengths[1], crc] {
-            self.out.write_all(&word.to_le_bytes())?;
-        }
+    fn write_section(&mut self, plain: u32, stored: &[u8]) -> io::Result<()> {
+        self.out.write_all(&SectionHead::new(self.number, plain, stored)?.to_bytes())?;
         self.out.write_all(stored)?;
         self.number += 1;
         Ok(())
@@ -171,6 +251,7 @@ impl<'k, W: Write> Writer<'k, W> {
 }
 
 /// Reads a file from front to back.
+#[cfg(test)]
 pub(crate) struct Reader<R> {
     input: R,
     header: Header,
@@ -178,6 +259,7 @@ pub(crate) struct Reader<R> {
     ended: bool,
 }
 
+#[cfg(test)]
 impl<R: Read> Reader<R> {
     pub(crate) fn new(mut input: R) -> Result<Self, Unfit> {
         let mut bytes = [0; HEADER];
@@ -186,65 +268,31 @@ impl<R: Read> Reader<R> {
         Ok(Self { input, header, number: 0, ended: false })
     }
 
-    pub(crate) fn header(&self) -> Header {
-        self.header
-    }
-
-    /// Goes through the rest of the file and sees that it is what was saved.
-    pub(crate) fn verify(mut self) -> Result<Header, Unfit> {
-        while self.stored()?.is_some() {}
-        Ok(self.header)
-    }
-
     /// The JSON of the next section; `None` at the end.
     pub(crate) fn section(&mut self, key: Option<&Key>) -> Result<Option<Vec<u8>>, Unfit> {
-        let Some((mut bytes, length)) = self.stored()? else { return Ok(None) };
-        if self.header.flags & AES != 0 {
-            let key = key.ok_or(Unfit::Unsuited("encrypted, and no key is configured"))?;
-            let aad = self.header.to_bytes();
-            let payload = Payload { msg: &bytes, aad: &aad };
-            let nonce = self.header.nonce(self.number - 1).into();
-            bytes = cipher(key)
-                .decrypt(&nonce, payload)
-                .map_err(|_| Unfit::Unsuited("encrypted with another key"))?;
-        }
-        if self.header.flags & ZSTD != 0 {
-            bytes = zstd::bulk::decompress(&bytes, length)
-                .map_err(|_| Unfit::Damaged("a section does not unpack"))?;
-        }
-        if bytes.len() != length {
-            return Err(Unfit::Damaged("a section has not the length it says"));
-        }
-        Ok(Some(bytes))
+        let Some((stored, plain)) = self.stored()? else { return Ok(None) };
+        let plain = self.header.unpack(self.number - 1, plain, &stored, key)?;
+        Ok(Some(plain.unwrap_or(stored)))
     }
 
     /// The next section as it is stored, checked, and its length before that; `None` at the end.
-    fn stored(&mut self) -> Result<Option<(Vec<u8>, usize)>, Unfit> {
+    fn stored(&mut self) -> Result<Option<(Vec<u8>, u32)>, Unfit> {
         if self.ended {
             return Ok(None);
         }
-        let mut words = [[0; 4]; 3];
-        for word in &mut words {
-            fill(&mut self.input, word)?;
-        }
-        let [size, length, crc] = words.map(u32::from_le_bytes);
-        let (stored_len, plain_len) = (size as usize, length as usize);
-        // Some room above: what does not compress grows a little, and so does what is encrypted.
-        if stored_len > MAX_SECTION + 4096 || size > 0 && plain_len > MAX_SECTION {
-            return Err(Unfit::Damaged("a section is longer than any is"));
-        }
+        let mut head = [0; SectionHead::LEN];
+        fill(&mut self.input, &mut head)?;
+        let head = SectionHead::from_bytes(head)?;
         let mut stored = Vec::new();
         // Grows with what is really there, whatever the length says.
-        self.input.by_ref().take(u64::from(size)).read_to_end(&mut stored)?;
-        if stored.len() != stored_len {
+        self.input.by_ref().take(u64::from(head.stored)).read_to_end(&mut stored)?;
+        if stored.len() != head.stored as usize {
             return Err(Unfit::Damaged("the file is cut short"));
         }
-        if section_crc(self.number, [size, length], &stored) != crc {
-            return Err(Unfit::Damaged("a checksum does not match"));
-        }
+        head.check(self.number, &stored)?;
         self.number += 1;
-        if size > 0 {
-            return Ok(Some((stored, plain_len)));
+        if head.stored > 0 {
+            return Ok(Some((stored, head.plain)));
         }
         self.ended = true;
         match self.input.read(&mut [0])? {
@@ -254,6 +302,7 @@ impl<R: Read> Reader<R> {
     }
 }
 
+#[cfg(test)]
 fn fill(input: &mut impl Read, bytes: &mut [u8]) -> Result<(), Unfit> {
     input.read_exact(bytes).map_err(|error| match error.kind() {
         io::ErrorKind::UnexpectedEof => Unfit::Damaged("the file is cut short"),

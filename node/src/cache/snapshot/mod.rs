@@ -37,15 +37,19 @@
 mod entry;
 mod files;
 mod format;
+mod index;
 #[cfg(test)]
 mod tests;
 
 use std::{io, path::PathBuf};
 
-pub(crate) use entry::{read_entry, write_entry};
+pub(crate) use entry::{EntryReader, write_entry};
 pub use files::SnapshotFiles;
-pub(crate) use files::{Opened, open, refuse, set_aside};
-pub(crate) use format::{Header, Reader};
+pub(crate) use files::{Opened, refuse, set_aside};
+#[cfg(test)]
+pub(crate) use format::Reader;
+pub(crate) use format::{Header, Key};
+pub(crate) use index::Index;
 
 /// How the cache is saved.
 #[derive(Debug)]

@@ -60,13 +60,23 @@ fn read(file: &[u8], key: Option<&Key>) -> Result<Vec<StockDataMap>, Unfit> {
     let mut reader = Reader::new(Cursor::new(file))?;
     let mut maps = Vec::new();
     while let Some(section) = reader.section(key)? {
-        for line in section.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
-            let (map, ttl) = read_entry(line, &indicators()).unwrap();
+        let each = |map, ttl| {
             assert_eq!(ttl, 1234);
             maps.push(map);
-        }
+        };
+        EntryReader::new(&indicators()).section(&section, each).unwrap();
     }
     Ok(maps)
+}
+
+/// What a file on the disk is found to be when all of it is read: its header, or what is wrong.
+fn check(path: &std::path::Path) -> Result<Header, Unfit> {
+    let index = Index::open(path)?;
+    let mut buffer = Vec::new();
+    for section in (0..index.len()).rev() {
+        index.check(section, &mut buffer)?;
+    }
+    Ok(index.header())
 }
 
 #[test]
@@ -75,10 +85,19 @@ fn reads_back_what_it_wrote_packed_and_encrypted_or_not() {
         [(false, None), (true, None), (false, Some(key(3))), (true, Some(key(4)))]
     {
         let file = file(compress, key.as_ref());
-        let header = Reader::new(Cursor::new(&file)).unwrap().verify().unwrap();
+        let at_once = read(&file, key.as_ref()).unwrap();
+        assert_eq!(format!("{at_once:#?}"), format!("{:#?}", maps()));
+        let on_disk = tempfile::NamedTempFile::new().unwrap();
+        fs::write(&on_disk, &file).unwrap();
+        let header = check(on_disk.path()).unwrap();
         assert_eq!((header.revision, header.saved_at), (9, 1_700_000_000_000));
-        let read = read(&file, key.as_ref()).unwrap();
-        assert_eq!(format!("{read:#?}"), format!("{:#?}", maps()));
+        let index = Index::open(on_disk.path()).unwrap();
+        let mut buffer = Vec::new();
+        let section = index.read(0, key.as_ref(), &mut buffer).unwrap();
+        let mut maps = Vec::new();
+        let each = |map, _| maps.push(map);
+        EntryReader::new(&indicators()).section(&section, each).unwrap();
+        assert_eq!(format!("{maps:?}"), format!("{at_once:?}"));
     }
 }
 
@@ -93,12 +112,16 @@ fn shows_nothing_in_the_clear_when_encrypted_and_never_a_nonce_twice() {
 
 #[test]
 fn finds_any_byte_that_was_changed() {
+    let on_disk = tempfile::NamedTempFile::new().unwrap();
     for file in [file(true, None), file(true, Some(&key(1)))] {
         for at in 0..file.len() {
             for change in [1_u8, 0x80, 0xff] {
                 let mut bad = file.clone();
                 bad[at] ^= change;
-                let verdict = Reader::new(Cursor::new(bad)).and_then(Reader::verify);
+                let streamed = read(&bad, Some(&key(1)));
+                assert!(matches!(streamed, Err(Unfit::Damaged(_))), "{at}: {streamed:?}");
+                fs::write(&on_disk, bad).unwrap();
+                let verdict = check(on_disk.path());
                 assert!(matches!(verdict, Err(Unfit::Damaged(_))), "{at}: {verdict:?}");
             }
         }
@@ -108,12 +131,15 @@ fn finds_any_byte_that_was_changed() {
 #[test]
 fn finds_any_cut_and_any_addition() {
     let file = file(false, None);
-    for len in 0..file.len() {
-        let verdict = Reader::new(Cursor::new(&file[..len])).and_then(Reader::verify);
-        assert!(matches!(verdict, Err(Unfit::Damaged(_))), "{len}: {verdict:?}");
+    let on_disk = tempfile::NamedTempFile::new().unwrap();
+    let longer = [&file[..], b"x"].concat();
+    for bad in (0..file.len()).map(|len| &file[..len]).chain([&longer[..]]) {
+        let streamed = read(bad, None);
+        assert!(matches!(streamed, Err(Unfit::Damaged(_))), "{}: {streamed:?}", bad.len());
+        fs::write(&on_disk, bad).unwrap();
+        let verdict = check(on_disk.path());
+        assert!(matches!(verdict, Err(Unfit::Damaged(_))), "{}: {verdict:?}", bad.len());
     }
-    let verdict = Reader::new(Cursor::new([&file[..], b"x"].concat())).and_then(Reader::verify);
-    assert!(matches!(verdict, Err(Unfit::Damaged(_))));
 }
 
 #[test]
@@ -140,7 +166,10 @@ fn a_newer_version_is_left_for_the_newer_program() {
 #[test]
 fn takes_no_entry_that_does_not_fit_together() {
     let good = r#"{"subject":{"subject":"a"},"exists":true,"revision":1,"ttl_ms":5,"known":[[0,9]],"rows":[[1,"e","p",null,"y"],[2,"e","p","d","y"]],"columns":[{"indicator":"i0","known":[[0,5]],"values":[1.5,null]}]}"#;
-    let read = |text: &str| read_entry(text.as_bytes(), &indicators()).map(|_| ());
+    let read = |text: &str| {
+        let line = format!("{text}\n");
+        EntryReader::new(&indicators()).section(line.as_bytes(), |_, _| {})
+    };
     assert_eq!(read(good), Ok(()));
     for (from, to, why) in [
         ("[2,\"e\"", "[1,\"e\"", InvalidParts::Rows),
@@ -157,8 +186,11 @@ fn takes_no_entry_that_does_not_fit_together() {
     ] {
         assert_eq!(read(&good.replace(from, to)), Err(why), "{from} as {to}");
     }
-    let (map, _) = read_entry(good.as_bytes(), &Indicators::new(["other"])).unwrap();
-    assert_eq!((map.len(), map.indicators().count()), (2, 0), "an indicator that is no more");
+    let none = Indicators::new(["other"]);
+    let each = |map: StockDataMap, _| {
+        assert_eq!((map.len(), map.indicators().count()), (2, 0), "an indicator that is no more");
+    };
+    EntryReader::new(&none).section(format!("{good}\n").as_bytes(), each).unwrap();
 }
 
 proptest! {
@@ -167,7 +199,7 @@ proptest! {
         bytes in prop::collection::vec(any::<u8>(), 0..200),
         start in 0..100_usize,
     ) {
-        let _ = read_entry(&bytes, &indicators());
+        let _ = EntryReader::new(&indicators()).section(&bytes, |_, _| {});
         // Behind a good header and good checksums, too.
         let header = Header::new(1, 1, start % 2 == 0, false);
         let writer = Writer::new(Vec::new(), header, None).unwrap();
@@ -214,7 +246,7 @@ fn keeps_the_newest_and_clears_what_was_never_finished() {
     }
     fs::write(dir.path().join("snapshots/cache-1.snapshot"), "not ours").unwrap();
     let (number, opened) = files.newest(u64::MAX).unwrap();
-    assert_eq!((number, opened.header.revision), (5, 5));
+    assert_eq!((number, opened.index.header().revision), (5, 5));
     assert_eq!(
         names(dir.path()),
         [
@@ -249,7 +281,7 @@ fn sets_the_damaged_aside_and_takes_the_next_older() {
     for revision in 4..=9 {
         save(&files, revision);
     }
-    assert_eq!(files.newest(u64::MAX).unwrap().1.header.revision, 9);
+    assert_eq!(files.newest(u64::MAX).unwrap().1.index.header().revision, 9);
     assert_eq!(names(dir.path()).len(), 5);
 }
 

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use kamaitachi_policies::coverage::Coverage;
 
 pub use merge::Learned;
-pub(crate) use parts::{InvalidParts, Parts, RawFacts};
+pub(crate) use parts::{Draft, Frame, InvalidParts};
 use text::Head;
 pub(crate) use text::escape;
 

@@ -2,30 +2,27 @@
 
 use kamaitachi_policies::coverage::Coverage;
 
-use super::{Column, Head, Row, StockDataMap, text::RowText};
+use super::{Column, Facts, Head, Row, StockDataMap, text::RowText};
 use crate::model::{Epoch, IndicatorId, Revision, Subject, SubjectInfo};
 
-/// All that makes up the map of a subject that exists.
+/// The rows and columns of a map in the making. Its buffers serve many maps, one after another, so
+/// that each map is given just the memory that it needs, at once.
+#[derive(Debug, Default)]
+pub(crate) struct Draft {
+    rows: Vec<Row>,
+    text: RowText,
+    columns: Vec<(IndicatorId, Coverage, usize)>,
+    values: Vec<f64>,
+}
+
+/// Whose map it is, and what is said of the whole of it.
 #[derive(Debug)]
-pub(crate) struct Parts<'a> {
+pub(crate) struct Frame<'a> {
     pub(crate) subject: Subject,
-    pub(crate) info: SubjectInfo,
+    pub(crate) info: &'a SubjectInfo,
     pub(crate) revision: Revision,
     /// Where it is known which rows there are.
     pub(crate) known: Coverage,
-    /// By date.
-    pub(crate) rows: Vec<(Epoch, RawFacts<'a>)>,
-    /// Each with where it is known and one value a row, NaN for null.
-    pub(crate) columns: Vec<(IndicatorId, Coverage, Vec<f64>)>,
-}
-
-/// What a row says of itself as JSON values: strings, of which the day of declaration may be null.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RawFacts<'a> {
-    pub(crate) end_date: &'a str,
-    pub(crate) period: &'a str,
-    pub(crate) declare_date: &'a str,
-    pub(crate) year: &'a str,
 }
 
 /// What does not fit together.
@@ -41,68 +38,80 @@ pub(crate) enum InvalidParts {
     Columns,
 }
 
-impl StockDataMap {
-    /// Puts a map together, if it is one.
-    pub(crate) fn from_parts(mut parts: Parts<'_>) -> Result<Self, InvalidParts> {
-        let ascend = parts.rows.is_sorted_by(|(a, _), (b, _)| a < b);
-        if !ascend || !parts.rows.iter().all(|(date, _)| parts.known.contains(*date)) {
+impl Draft {
+    /// Forgets what it holds, but not the memory.
+    pub(crate) fn clear(&mut self) {
+        self.rows.clear();
+        self.text.text.clear();
+        self.columns.clear();
+        self.values.clear();
+    }
+
+    /// Adds a row. The facts must be fit to be copied into an answer.
+    pub(crate) fn row(&mut self, report_date: Epoch, facts: Facts<'_>) -> Result<(), InvalidParts> {
+        if self.rows.last().is_some_and(|before| before.report_date >= report_date) {
             return Err(InvalidParts::Rows);
         }
-        let mut text = RowText::default();
-        let mut rows: Vec<Row> = Vec::with_capacity(parts.rows.len());
-        for (date, facts) in &parts.rows {
-            let facts = facts.inner().ok_or(InvalidParts::Facts)?;
-            rows.push(text.copy(*date, facts));
+        self.rows.push(self.text.copy(report_date, facts));
+        Ok(())
+    }
+
+    /// Begins a column, once all rows are there; its [values](Self::value) follow.
+    pub(crate) fn column(&mut self, id: IndicatorId, known: Coverage) {
+        self.columns.push((id, known, self.values.len()));
+    }
+
+    /// Adds the value of the next row to the column begun last; NaN is null.
+    pub(crate) fn value(&mut self, value: f64) {
+        self.values.push(value);
+    }
+
+    /// The map of a subject that exists, if the parts make one.
+    pub(crate) fn map(&mut self, frame: Frame<'_>) -> Result<StockDataMap, InvalidParts> {
+        let known = &frame.known;
+        let held = |row: &Row| known.contains(row.report_date);
+        let ends = [self.rows.first(), self.rows.last()];
+        let one = known.len() == 1 && ends.into_iter().flatten().all(held);
+        if !one && !self.rows.iter().all(held) {
+            return Err(InvalidParts::Rows);
         }
-        parts.columns.sort_by_key(|(id, ..)| *id);
-        let distinct = parts.columns.is_sorted_by(|(a, ..), (b, ..)| a < b);
-        let fits = |(_, known, values): &(IndicatorId, Coverage, Vec<f64>)| {
-            values.len() == rows.len()
-                && known.subtract(&parts.known).is_empty()
-                && !values.iter().any(|value| value.is_infinite())
-        };
-        if !distinct || !parts.columns.iter().all(fits) {
+        let height = self.rows.len();
+        let starts = self.columns.iter().map(|(.., start)| *start);
+        let fit = starts.clone().eq((0..).step_by(height.max(1)).take(self.columns.len()));
+        let fit = if height == 0 { self.values.is_empty() } else { fit };
+        let within = self.columns.iter().all(|(_, own, _)| own.subtract(known).is_empty());
+        if !fit || !within || self.values.len() != self.columns.len() * height {
             return Err(InvalidParts::Columns);
         }
-        let mut known = vec![parts.known];
-        let mut columns = Vec::with_capacity(parts.columns.len());
-        let mut values = Vec::with_capacity(parts.columns.len() * rows.len());
-        for (id, own, own_values) in parts.columns {
+        self.columns.sort_by_key(|(id, ..)| *id);
+        if !self.columns.is_sorted_by(|(a, ..), (b, ..)| a < b) {
+            return Err(InvalidParts::Columns);
+        }
+        self.assemble(frame)
+    }
+
+    fn assemble(&mut self, frame: Frame<'_>) -> Result<StockDataMap, InvalidParts> {
+        let mut known = vec![frame.known];
+        let mut columns = Vec::with_capacity(self.columns.len());
+        let mut values = Vec::with_capacity(self.values.len());
+        for (id, own, start) in self.columns.drain(..) {
             let place = known.iter().position(|other| *other == own).unwrap_or_else(|| {
                 known.push(own);
                 known.len() - 1
             });
             let known = u16::try_from(place).map_err(|_| InvalidParts::Columns)?;
             columns.push(Column { id, known });
-            values.extend(own_values);
+            values.extend_from_slice(&self.values[start..][..self.rows.len()]);
         }
-        Ok(Self {
-            head: Head::new(&parts.subject, &parts.info),
-            subject: parts.subject,
-            revision: parts.revision,
-            rows: rows.into(),
-            text: text.text.into(),
+        Ok(StockDataMap {
+            head: Head::new(&frame.subject, frame.info),
+            subject: frame.subject,
+            revision: frame.revision,
+            rows: self.rows.as_slice().into(),
+            text: self.text.text.as_slice().into(),
             columns: columns.into(),
             known: known.into(),
             values: values.into(),
-        })
-    }
-}
-
-impl<'a> RawFacts<'a> {
-    fn inner(self) -> Option<super::Facts<'a>> {
-        let text = |raw: &'a str| {
-            raw.strip_prefix('"').and_then(|raw| raw.strip_suffix('"')).map(str::as_bytes)
-        };
-        let declared = match self.declare_date {
-            "null" => b"null",
-            day => text(day).map(|_| day.as_bytes())?,
-        };
-        Some(super::Facts {
-            end_date: text(self.end_date)?,
-            period: text(self.period)?,
-            declare_date: declared,
-            year: text(self.year)?,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Answers queries from what is known, and reads the rest.
 
 mod learn;
+mod load;
 mod persist;
 mod read;
 mod recall;

@@ -6,19 +6,13 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use hashbrown::HashSet;
 use tokio::{task::spawn_blocking, time::Instant};
 
-use super::{Engine, Inner};
+use super::{Engine, load::Terms};
 use crate::{
-    cache::{
-        Mark,
-        snapshot::{
-            Opened, SaveError, Saved, SnapshotFiles, Unfit, open, read_entry, refuse, set_aside,
-            write_entry,
-        },
+    cache::snapshot::{
+        Opened, SaveError, Saved, SnapshotFiles, Unfit, refuse, set_aside, write_entry,
     },
-    model::{Revision, Subject},
     query::Source,
 };
 
@@ -41,16 +35,6 @@ impl fmt::Display for Restored {
             None => f.write_str("no snapshot to start from"),
         }
     }
-}
-
-/// Which entries of a file may be used.
-struct Terms {
-    changed: HashSet<Subject>,
-    /// The store's revision; nothing can be newer.
-    revision: Revision,
-    mark: Mark,
-    /// How long ago the file was saved.
-    age: Duration,
 }
 
 impl<S: Source> Engine<S> {
@@ -111,8 +95,9 @@ impl<S: Source> Engine<S> {
     /// `None` where the file turns out to be no good.
     async fn restore_from(&self, files: &Arc<SnapshotFiles>, opened: Opened) -> Option<Restored> {
         let name = opened.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let header = opened.index.header();
         let mark = self.inner.knowledge.writes.mark();
-        let changes = self.inner.source.changes_since(opened.header.revision).await;
+        let changes = self.inner.source.changes_since(header.revision).await;
         let (revision, changed) = match changes {
             Ok(changes) => changes,
             Err(error) => {
@@ -120,20 +105,20 @@ impl<S: Source> Engine<S> {
                 return None;
             }
         };
-        if opened.header.revision > revision {
+        if header.revision > revision {
             // It speaks of another history of the store, and must not be tried again when this
             // one has come as far.
             tracing::warn!(file = name, revision, "a cache snapshot is ahead of the store");
             set_aside(&opened.path);
             return None;
         }
-        let saved_at = u64::try_from(wall_clock().saturating_sub(opened.header.saved_at));
+        let saved_at = u64::try_from(wall_clock().saturating_sub(header.saved_at));
         let age = Duration::from_millis(saved_at.unwrap_or(0));
         let terms = Terms { changed: changed.into_iter().collect(), revision, mark, age };
         let (inner, reader) = (Arc::clone(&self.inner), Arc::clone(files));
         let path = opened.path.clone();
         let now = Instant::now().into_std();
-        let loading = spawn_blocking(move || inner.load(&reader, &opened, &terms, now));
+        let loading = spawn_blocking(move || inner.load(&opened.index, reader.key(), &terms, now));
         let why = match loading.await {
             Ok(Ok((entries, left_out))) => {
                 return Some(Restored { file: Some(name), entries, left_out });
@@ -143,47 +128,6 @@ impl<S: Source> Engine<S> {
         };
         refuse(&path, &why);
         None
-    }
-}
-
-impl<S: Source> Inner<S> {
-    /// Takes in all entries that the terms allow; counts them and the others.
-    fn load(
-        &self,
-        files: &SnapshotFiles,
-        opened: &Opened,
-        terms: &Terms,
-        now: std::time::Instant,
-    ) -> Result<(usize, usize), Unfit> {
-        let indicators = self.source.indicators();
-        let longest = self.knowledge.limits().ttl;
-        let (mut taken, mut left_out) = (0, 0);
-        let mut reader = open(&opened.path)?;
-        if reader.header() != opened.header {
-            return Err(Unfit::Unsuited("it was replaced while it was read"));
-        }
-        while let Some(section) = reader.section(files.key())? {
-            for line in section.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-                let (map, ttl) = read_entry(line, &indicators).map_err(|why| {
-                    tracing::warn!(%why, "a cache snapshot holds what is no entry");
-                    Unfit::Damaged("an entry does not fit together")
-                })?;
-                let left = Duration::from_millis(ttl).min(longest).saturating_sub(terms.age);
-                let fit = !left.is_zero()
-                    && map.revision() <= terms.revision
-                    && !terms.changed.contains(map.subject());
-                if !fit {
-                    left_out += 1;
-                    continue;
-                }
-                taken += 1;
-                let writes = &self.knowledge.writes;
-                let subject = Arc::clone(map.subject());
-                let still = || !writes.touched_since(terms.mark, &subject);
-                self.knowledge.restore(Arc::new(map), now + left, still);
-            }
-        }
-        Ok((taken, left_out))
     }
 }
 

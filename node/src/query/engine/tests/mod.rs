@@ -1,6 +1,7 @@
 //! The engine over a store that can be held up.
 
 mod knowing;
+mod load;
 mod model;
 mod races;
 mod restart;

@@ -1,56 +1,11 @@
-//! One subject as a line of JSON.
-
-use std::{borrow::Cow, sync::Arc};
+//! One subject as a line of JSON, written.
 
 use kamaitachi_policies::coverage::Coverage;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use crate::{
-    cache::stock_data_map::{Facts, InvalidParts, Parts, RawFacts, StockDataMap, escape},
-    model::{Epoch, Indicators, SubjectInfo},
+    cache::stock_data_map::{Facts, StockDataMap, escape},
+    model::{Epoch, Indicators},
 };
-
-/// A line as it is read. Facts stay the JSON they are: answers are made of it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line<'a> {
-    #[serde(borrow)]
-    subject: Subject<'a>,
-    exists: bool,
-    revision: u64,
-    ttl_ms: u64,
-    known: Vec<(Epoch, Epoch)>,
-    #[serde(borrow)]
-    rows: Vec<Row<'a>>,
-    #[serde(borrow)]
-    columns: Vec<Column<'a>>,
-}
-
-type Row<'a> = (Epoch, &'a RawValue, &'a RawValue, &'a RawValue, &'a RawValue);
-
-#[derive(Deserialize)]
-struct Subject<'a> {
-    #[serde(borrow)]
-    subject: Cow<'a, str>,
-    #[serde(borrow, default)]
-    name: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    status: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    listing_date: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    category: Option<Cow<'a, str>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Column<'a> {
-    #[serde(borrow)]
-    indicator: Cow<'a, str>,
-    known: Vec<(Epoch, Epoch)>,
-    values: Vec<Option<f64>>,
-}
 
 /// Appends a map with the milliseconds it has left to live.
 pub(crate) fn write_entry(
@@ -91,57 +46,6 @@ pub(crate) fn write_entry(
         comma = b",";
     }
     out.extend_from_slice(b"]}");
-}
-
-/// A map read from a line, and the milliseconds it had left to live. Indicators that are no more
-/// are left out.
-pub(crate) fn read_entry(
-    line: &[u8],
-    indicators: &Indicators,
-) -> Result<(StockDataMap, u64), InvalidParts> {
-    let line: Line<'_> = serde_json::from_slice(line).map_err(|_| InvalidParts::NotAnEntry)?;
-    let subject: Arc<str> = (*line.subject.subject).into();
-    if !line.exists {
-        return Ok((StockDataMap::unknown(subject, line.revision), line.ttl_ms));
-    }
-    let own = |text: &Option<Cow<'_, str>>| text.as_deref().map(Arc::from);
-    let info = SubjectInfo {
-        name: own(&line.subject.name),
-        status: own(&line.subject.status),
-        listing_date: own(&line.subject.listing_date),
-        category: own(&line.subject.category),
-    };
-    let rows = line.rows.iter().map(|(date, end_date, period, declare_date, year)| {
-        let facts = RawFacts {
-            end_date: end_date.get(),
-            period: period.get(),
-            declare_date: declare_date.get(),
-            year: year.get(),
-        };
-        (*date, facts)
-    });
-    let columns = line.columns.iter().filter_map(|column| {
-        let id = indicators.id(&column.indicator)?;
-        let values = column.values.iter().map(|value| value.unwrap_or(f64::NAN));
-        Some((id, coverage(&column.known), values.collect()))
-    });
-    let parts = Parts {
-        subject,
-        info,
-        revision: line.revision,
-        known: coverage(&line.known),
-        rows: rows.collect(),
-        columns: columns.collect(),
-    };
-    Ok((StockDataMap::from_parts(parts)?, line.ttl_ms))
-}
-
-fn coverage(ranges: &[(Epoch, Epoch)]) -> Coverage {
-    let mut coverage = Coverage::new();
-    for (from, to) in ranges {
-        coverage.insert(*from, *to);
-    }
-    coverage
 }
 
 /// The subject as answers carry it, or its bare name where it does not exist.
