@@ -7,6 +7,7 @@ pub mod api;
 pub mod cache;
 pub mod config;
 pub mod group;
+mod lock;
 pub mod model;
 mod node;
 pub mod query;
@@ -14,5 +15,6 @@ pub mod sample;
 mod snapshots;
 pub mod store;
 
+pub use lock::{DatabaseLock, LockError};
 pub use node::{Node, StartError};
 pub use snapshots::Snapshots;

@@ -1,6 +1,13 @@
 //! A whole node in one value: started, asked for its address, drained.
 
-use std::{convert::Infallible, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use kamaitachi_serve::{
     BackOff,
@@ -18,6 +25,7 @@ use crate::{
         snapshot::{SaveError, Saved, SnapshotFiles},
     },
     config::Config,
+    lock::{DatabaseLock, LockError},
     query::Engine,
     snapshots::{Snapshots, keep_saving},
     store::{OpenError, Options, Store},
@@ -34,6 +42,8 @@ pub struct Node {
     app: Arc<App>,
     server: Handle,
     background: JoinSet<()>,
+    /// Given back last: until then nobody else may have the database.
+    _lock: DatabaseLock,
 }
 
 /// Why a node did not start.
@@ -55,6 +65,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// Another node has the database.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// The database can't be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
@@ -67,7 +80,7 @@ impl Node {
     /// Dropping the future takes everything back.
     ///
     /// # Errors
-    /// The address is taken, or the database can't be opened.
+    /// The address is taken, another node has the database, or it can't be opened.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -103,9 +116,10 @@ impl Node {
             .map_err(refused)?;
         app.state().connections(server.counters());
         let interval = config.cache.snapshots.interval;
+        let lock = lock(&config.database.path)?;
         app.state().ready(open(config).await?);
         let background = background(&app, interval);
-        Ok(Self { app, server, background })
+        Ok(Self { app, server, background, _lock: lock })
     }
 
     /// The address it listens on, with the port that 0 became.
@@ -158,16 +172,21 @@ impl Node {
     }
 }
 
-/// Opens the database, and what answers from it.
-async fn open(config: Config) -> Result<Core, StartError> {
-    let path = &config.database.path;
+/// Makes the directory of the database, and takes the database for this node alone.
+fn lock(path: &Path) -> Result<DatabaseLock, StartError> {
     if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
         std::fs::create_dir_all(dir)
             .map_err(|source| StartError::Directory { path: dir.to_owned(), source })?;
     }
-    let mut options = Options::new(path);
+    Ok(DatabaseLock::take(path)?)
+}
+
+/// Opens the database, and what answers from it.
+async fn open(config: Config) -> Result<Core, StartError> {
+    let mut options = Options::new(&config.database.path);
     options.durability = config.database.durability;
     options.max_rows = config.limits.rows;
+    options.look_over = config.database.start_check;
     if let Some(readers) = config.database.readers {
         options.readers = readers;
     }

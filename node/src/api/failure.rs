@@ -64,8 +64,11 @@ pub enum Failure {
     #[error("no answer within {} s", .0.as_secs())]
     TooSlow(Duration),
     /// The disk is full.
-    #[error("the disk of this node is full")]
+    #[error("the disk of this node is full: nothing was written, reads go on")]
     DiskFull,
+    /// The file is damaged.
+    #[error("the database file of this node is damaged; its operator has to replace it")]
+    Damaged,
     /// A fault of the node; the log has the cause.
     #[error("internal error; the log of the node has the cause")]
     Internal,
@@ -92,7 +95,7 @@ impl Failure {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Damaged | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
@@ -111,6 +114,7 @@ impl Failure {
             | Self::UnsupportedMediaType(_)
             | Self::BodySlow
             | Self::NotMaster { .. }
+            | Self::Damaged
             | Self::Internal => None,
         }
     }

@@ -95,18 +95,33 @@ impl State {
         let core = self.core();
         let draining = self.draining.load(Relaxed);
         let detail = |done: Option<String>| done.unwrap_or_else(|| "not yet".to_owned());
-        let open = core.as_ref().map(|core| format!("open at revision {}", core.store.revision()));
+        let sound = core.as_ref().is_some_and(|core| !core.store.is_damaged());
+        let open = core.as_ref().map(|core| match core.store.is_damaged() {
+            true => "the file is damaged".to_owned(),
+            false => format!("open at revision {}", core.store.revision()),
+        });
         let restored = core.as_ref().map(|core| core.snapshots.restored().to_string());
+        let refused = core.as_ref().map(|core| core.store.refuses_writes());
         let checks = vec![
-            Check { name: "store", ok: core.is_some(), detail: detail(open) },
+            Check { name: "store", ok: sound, detail: detail(open) },
             Check { name: "snapshot", ok: core.is_some(), detail: detail(restored) },
+            Check {
+                name: "writes",
+                ok: matches!(refused, Some(None)),
+                detail: detail(refused.map(|why| match why {
+                    None => "taken".to_owned(),
+                    Some(why) => format!("refused: {why}"),
+                })),
+            },
             Check {
                 name: "traffic",
                 ok: !draining,
                 detail: if draining { "draining" } else { "taken" }.to_owned(),
             },
         ];
-        (checks.iter().all(|check| check.ok), checks)
+        // Reads go on where writes do not, so that alone takes no traffic away.
+        let ready = checks.iter().all(|check| check.ok || check.name == "writes");
+        (ready, checks)
     }
 
     fn encode_connections(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -151,6 +166,13 @@ impl Core {
         gauge(to, "kamaitachi_store_revision", "Of the last write.", self.store.revision())?;
         gauge(to, "kamaitachi_store_rows", "Rows in the store.", totals.records)?;
         gauge(to, "kamaitachi_store_subjects", "Subjects in the store.", totals.subjects)?;
+        let reads = "Reads of the store: what the cache did not know.";
+        counter(to, "kamaitachi_store_reads", reads, self.store.reads())?;
+        let writable = "Whether the disk took the last write, or a probe since.";
+        let refused = self.store.refuses_writes().is_some();
+        gauge(to, "kamaitachi_store_writable", writable, (!refused).into())?;
+        let damaged = "Whether a damaged page was met since the start.";
+        gauge(to, "kamaitachi_store_damaged", damaged, self.store.is_damaged().into())?;
         let cache = self.engine.stats();
         gauge(to, "kamaitachi_cache_entries", "Entries in the cache.", cache.entries)?;
         gauge(to, "kamaitachi_cache_bytes", "Bytes in the cache.", cache.bytes)?;
@@ -198,7 +220,7 @@ impl Core {
 impl Collector for State {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let to = &mut encoder;
-        let ready = self.core().is_some() && !self.draining.load(Relaxed);
+        let (ready, _) = self.checks();
         gauge(to, "kamaitachi_node_ready", "Whether the node takes traffic.", ready.into())?;
         let uptime = "Since the start of the node.";
         gauge(to, "kamaitachi_node_uptime_seconds", uptime, self.uptime())?;

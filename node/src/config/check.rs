@@ -144,6 +144,7 @@ fn database(raw: raw::Database, role: &Role, section: &mut Section<'_>) -> Datab
         path: given.unwrap_or_else(|| PathBuf::from(path)),
         durability,
         readers: NonZeroUsize::new(section.within("readers", raw.readers, 0..=64)),
+        start_check: span(section, "start_check", raw.start_check.into(), Duration::ZERO, LONG),
     }
 }
 

@@ -85,7 +85,12 @@ impl Config {
                     interval: Some(raw.cache.snapshot_interval.into()),
                 },
             },
-            database: Database { path, durability: Durability::Full, readers: None },
+            database: Database {
+                path,
+                durability: Durability::Full,
+                readers: None,
+                start_check: raw.database.start_check.into(),
+            },
             limits: Limits {
                 body: raw.limits.body.0,
                 ingest_body: raw.limits.ingest_body.0,
@@ -159,6 +164,8 @@ pub struct Database {
     pub durability: Durability,
     /// Threads that read; `None` leaves it to the store.
     pub readers: Option<NonZeroUsize>,
+    /// How long its pages are looked over before it is used.
+    pub start_check: Duration,
 }
 
 /// What a node keeps in memory.

@@ -53,12 +53,19 @@ impl Default for Server {
 }
 
 /// The SQLite file.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default)]
 pub(super) struct Database {
     pub(super) path: Option<PathBuf>,
     pub(super) sync: Option<String>,
     pub(super) readers: usize,
+    pub(super) start_check: Millis,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self { path: None, sync: None, readers: 0, start_check: Millis::of(1_000) }
+    }
 }
 
 /// What is kept in memory, and the files it is saved to.

@@ -43,7 +43,13 @@ pub enum StoreError {
     /// Another process kept the file locked for longer than the busy time-out.
     #[error("the store is locked by another process")]
     Busy,
-    /// The file is damaged.
+    /// So many jobs wait already that this one was not taken. Nothing was done.
+    #[error("too many {what} wait for the store")]
+    Overloaded {
+        /// Jobs of this kind.
+        what: &'static str,
+    },
+    /// The file is damaged: a page of it makes no sense. No write is taken from then on.
     #[error("the store's file is damaged")]
     Corrupt,
     /// The store was closed.

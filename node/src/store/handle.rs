@@ -1,6 +1,9 @@
 //! The handle by which async code uses the store.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+};
 
 use super::{
     Changes, DataInfo, DataPage, DataSave, DataSearch, DataTable, Found, Need, OpenError, Options,
@@ -76,6 +79,27 @@ impl Store {
         let mut confirmed = self.shared.confirmed.subscribe();
         // It cannot end before this handle: who sends is behind it.
         let _ = confirmed.wait_for(|confirmed| *confirmed >= revision).await;
+    }
+
+    /// Reads of the file since it was opened.
+    #[must_use]
+    pub fn reads(&self) -> u64 {
+        self.shared.reads.load(Ordering::Relaxed)
+    }
+
+    /// Why the next write would not be taken, as far as is known: the disk is full or failed, and
+    /// no probe has succeeded since, or the file is damaged. Reads go on.
+    #[must_use]
+    pub fn refuses_writes(&self) -> Option<StoreError> {
+        let lost = || self.threads.lost_writer().then_some(StoreError::Panicked);
+        self.shared.health.refused().or_else(lost)
+    }
+
+    /// Whether a read or a write met a page that makes no sense. What is on other pages is still
+    /// answered; the file has to be replaced.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        self.shared.health.is_damaged()
     }
 
     /// Rows that one read may give.

@@ -29,9 +29,17 @@ pub struct Options {
     /// Jobs that may wait for the writer, and for the readers; whoever comes later waits outside
     /// without a thread. Default 256.
     pub queue: NonZeroUsize,
+    /// Reads that may wait outside; any more are refused at once, so that a store that stands
+    /// still fills no memory. Default 4,096.
+    pub waiting_reads: usize,
+    /// Writes that may wait outside, each with its rows. Default 1,024.
+    pub waiting_writes: usize,
     /// Rows that one read may give; a read of more is refused. Default 2,000,000, some hundred
     /// bytes of memory each while the read lasts.
     pub max_rows: usize,
+    /// How long to look over the file's pages before it is used; a file with a damaged one is not
+    /// opened. What is not seen by then is not looked at. Zero is no look. Default zero.
+    pub look_over: Duration,
     /// How often to look for rows that another process wrote. Default 1 s.
     pub look_outside: Duration,
 }
@@ -50,7 +58,10 @@ impl Options {
             readers: NonZeroUsize::new((cores + 1).min(4)).unwrap_or(NonZeroUsize::MIN),
             busy_timeout: Duration::from_secs(5),
             queue: NonZeroUsize::new(256).unwrap_or(NonZeroUsize::MIN),
+            waiting_reads: 4_096,
+            waiting_writes: 1_024,
             max_rows: MAX_ROWS,
+            look_over: Duration::ZERO,
             look_outside: Duration::from_secs(1),
         }
     }

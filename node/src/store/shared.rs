@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::{Totals, Touched, WriteObserver};
+use super::{Totals, Touched, WriteObserver, health::Health};
 use crate::model::{Indicators, Revision};
 
 /// The published state of a store, as of the last commit.
@@ -26,6 +26,9 @@ pub(super) struct Shared {
     pub(super) totals: ArcSwap<Totals>,
     observers: Mutex<Vec<Arc<dyn WriteObserver>>>,
     pub(super) closed: AtomicBool,
+    pub(super) health: Health,
+    /// Reads that were begun.
+    pub(super) reads: AtomicU64,
 }
 
 impl Shared {

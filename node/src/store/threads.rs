@@ -7,7 +7,7 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot};
 
 use super::{
     OpenError, Options, StoreError, Written,
@@ -26,23 +26,44 @@ pub(super) enum Message<T> {
     Stop,
 }
 
-/// A bounded queue whose senders wait without a thread.
+/// A bounded queue whose senders wait without a thread, and not too many of them.
 struct Lane<T> {
+    what: &'static str,
     places: Arc<Semaphore>,
+    /// Who may wait for a place.
+    waiting: Semaphore,
     queue: Sender<Message<T>>,
 }
 
 impl<T> Lane<T> {
-    fn new(places: usize, threads: usize) -> (Self, Receiver<Message<T>>) {
+    fn new(
+        what: &'static str,
+        places: usize,
+        waiting: usize,
+        threads: usize,
+    ) -> (Self, Receiver<Message<T>>) {
         // Room for the jobs that hold a place and for one stop per thread: sending never blocks.
         let (queue, jobs) = bounded(places + threads);
-        (Self { places: Arc::new(Semaphore::new(places)), queue }, jobs)
+        let (places, waiting) = (Semaphore::new(places), Semaphore::new(waiting));
+        (Self { what, places: Arc::new(places), waiting, queue }, jobs)
     }
 
     async fn send(&self, job: T) -> Result<(), StoreError> {
-        let places = Arc::clone(&self.places);
-        let place = places.acquire_owned().await.map_err(|_| StoreError::Closed)?;
+        let place = self.place().await?;
         self.queue.try_send(Message::Job(job, place)).map_err(|_| StoreError::Closed)
+    }
+
+    async fn place(&self) -> Result<OwnedSemaphorePermit, StoreError> {
+        let places = || Arc::clone(&self.places);
+        match places().try_acquire_owned() {
+            Ok(place) => Ok(place),
+            Err(TryAcquireError::Closed) => Err(StoreError::Closed),
+            Err(TryAcquireError::NoPermits) => {
+                let turn = self.waiting.try_acquire();
+                let _turn = turn.map_err(|_| StoreError::Overloaded { what: self.what })?;
+                places().acquire_owned().await.map_err(|_| StoreError::Closed)
+            }
+        }
     }
 
     fn stop(&self, threads: usize) {
@@ -68,8 +89,8 @@ pub(super) async fn start(options: Options, shared: &Arc<Shared>) -> Result<Thre
     let path = options.path.clone();
     let fail = |reason: OpenReason| OpenError { path: path.clone(), reason };
     let (places, count) = (options.queue.get(), options.readers.get());
-    let (writes, write_jobs) = Lane::new(places, 1);
-    let (reads, read_jobs) = Lane::new(places, count);
+    let (writes, write_jobs) = Lane::new("writes", places, options.waiting_writes, 1);
+    let (reads, read_jobs) = Lane::new("reads", places, options.waiting_reads, count);
     let (opened, open) = oneshot::channel();
     let (to_open, seen) = (options.clone(), Arc::clone(shared));
     let writer = thread::Builder::new()
@@ -112,7 +133,11 @@ impl Threads {
         let (reply, answer) = oneshot::channel();
         let job: ReadJob = Box::new(move |reader| {
             if !reply.is_closed() {
+                reader.shared.reads.fetch_add(1, Ordering::Relaxed);
                 let outcome = work(reader, &|| reply.is_closed());
+                if matches!(outcome, Err(StoreError::Corrupt)) {
+                    reader.shared.health.found_damage();
+                }
                 // Nobody waits any more: nothing to do.
                 let _ = reply.send(outcome);
             }
@@ -140,6 +165,12 @@ impl Threads {
         } else {
             StoreError::Panicked
         }
+    }
+
+    /// Whether the writer's thread has ended without being told to.
+    pub(super) fn lost_writer(&self) -> bool {
+        !self.shared.closed.load(Ordering::Acquire)
+            && self.writer.lock().as_ref().is_some_and(JoinHandle::is_finished)
     }
 
     /// See [`Store::close`](super::Store::close).

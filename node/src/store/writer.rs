@@ -1,6 +1,7 @@
 //! The writing thread: groups of writes, one commit each, observers told in order.
 
 use std::{
+    cell::Cell,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
@@ -13,7 +14,7 @@ use super::{
     Options, StoreError, Touched, connect,
     error::OpenReason,
     job::{WriteJob, Writing},
-    outside,
+    outside, pages,
     schema::{self, Kind},
     shared::Shared,
     state::State,
@@ -42,15 +43,17 @@ pub(super) struct Writer {
     indicators: Arc<Indicators>,
     /// SQLite's number for the content as others left it; `None` before the first look.
     others: Option<i64>,
-    /// A commit failed half-way: a probe has to succeed before anything is acknowledged.
-    fenced: bool,
+    /// The disk failed a write: a probe has to succeed before anything is acknowledged.
+    fenced: Cell<bool>,
 }
 
 impl Writer {
     /// Opens the file and brings it up to date.
     pub(super) fn open(options: &Options, shared: Arc<Shared>) -> Result<Self, OpenReason> {
         let conn = connect::writer(options)?;
-        if schema::recognise(&conn)? == Kind::ToMigrate {
+        let kind = schema::recognise(&conn)?;
+        pages::look_over(&conn, options.look_over)?;
+        if kind == Kind::ToMigrate {
             // Before the log, through which a new index would have to be written twice.
             schema::migrate(&conn)?;
         }
@@ -60,7 +63,7 @@ impl Writer {
         let mut writer = Self {
             others: None,
             look_outside: options.look_outside,
-            fenced: false,
+            fenced: Cell::new(false),
             conn,
             shared,
             state,
@@ -131,19 +134,25 @@ impl Writer {
             job.answer(outcome.clone().map(|()| revision));
         }
         if let Err(error) = outcome {
+            self.note(&error);
             waiting.for_each(|job| job.answer(Err(error.clone())));
         }
     }
 
     /// Whether writes may be acknowledged, and the file is as this writer left it.
     fn ready(&mut self) -> Result<(), StoreError> {
-        if self.fenced {
+        if self.shared.health.is_damaged() {
+            return Err(StoreError::Corrupt);
+        }
+        if self.fenced.get() {
             // A commit that failed in its sync may still lie in the log as if it had succeeded.
-            // One that succeeds writes over it; until then nothing can be promised.
+            // One that succeeds writes over it; until then nothing can be promised. The sync that
+            // failed is not tried again: the kernel would say that all is well.
             self.conn.execute_batch(
                 "BEGIN IMMEDIATE; UPDATE store_state SET probes = probes + 1; COMMIT",
             )?;
-            self.fenced = false;
+            self.fenced.set(false);
+            self.shared.health.take_writes();
         }
         self.catch_up()
     }
@@ -187,6 +196,7 @@ impl Writer {
                     done.push(Done { job, revision, touched });
                 }
                 Err(error) => {
+                    self.note(&error);
                     job.answer(Err(error.clone()));
                     if self.conn.is_autocommit() {
                         return Err(error);
@@ -248,7 +258,7 @@ impl Writer {
             }
             Err(error) => {
                 tracing::error!(%error, "a commit failed");
-                self.fenced = *error != StoreError::Busy;
+                self.fenced.set(*error != StoreError::Busy);
                 self.rollback();
                 for Done { revision, touched, .. } in done {
                     self.shared.aborted(*revision, touched);
@@ -256,6 +266,18 @@ impl Writer {
             }
         }
         committed
+    }
+
+    /// What an error tells of the writes to come.
+    fn note(&self, error: &StoreError) {
+        match error {
+            StoreError::DiskFull | StoreError::DiskFailed => {
+                self.fenced.set(true);
+                self.shared.health.refuse_writes(error);
+            }
+            StoreError::Corrupt => self.shared.health.found_damage(),
+            _ => {}
+        }
     }
 
     fn rollback(&self) {
@@ -271,10 +293,16 @@ impl Writer {
         self.shared.publish(revision, totals, Arc::clone(&self.indicators));
     }
 
+    /// Between writes: takes in what others wrote, and finds out whether a disk that failed is
+    /// well again.
     fn look(&mut self) {
-        if let Err(error) = self.catch_up() {
+        let knew = self.shared.health.refused().is_some();
+        if let Err(error) = self.ready() {
             self.rollback();
-            tracing::warn!(%error, "cannot look for rows that others wrote");
+            self.note(&error);
+            if !knew {
+                tracing::warn!(%error, "cannot look for rows that others wrote");
+            }
         }
     }
 

@@ -35,17 +35,21 @@ fn of_store(error: &StoreError) -> Failure {
             "the answer would hold more than {limit} rows: name fewer subjects, or a shorter time \
              from `from` to `to`"
         )),
-        StoreError::DiskFull => {
-            tracing::error!(%error, "a write was refused");
-            Failure::DiskFull
-        }
-        StoreError::Busy => Failure::Busy("the store is locked by another process; try again"),
-        StoreError::Closed => Failure::NotReady("the node is stopping"),
+        // What follows for the node was logged once, when its state changed.
+        StoreError::DiskFull => Failure::DiskFull,
         StoreError::DiskFailed => {
-            tracing::error!(%error, "the store failed");
-            Failure::Busy("the disk of the node failed; nothing was written")
+            Failure::Busy("the disk of this node failed; nothing was written")
         }
-        StoreError::Corrupt | StoreError::Panicked | StoreError::Unexpected(_) => {
+        StoreError::Corrupt => Failure::Damaged,
+        StoreError::Busy => Failure::Busy("the store is locked by another process; try again"),
+        StoreError::Overloaded { what: "writes" } => {
+            Failure::Busy("too many writes wait for the store; try again")
+        }
+        StoreError::Overloaded { .. } => {
+            Failure::Busy("too many reads wait for the store; try again")
+        }
+        StoreError::Closed => Failure::NotReady("the node is stopping"),
+        StoreError::Panicked | StoreError::Unexpected(_) => {
             tracing::error!(?error, "the store failed");
             Failure::Internal
         }

@@ -1,8 +1,12 @@
 //! Disks that fail, files that are damaged, jobs that panic.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use super::*;
@@ -106,6 +110,73 @@ async fn a_full_disk_refuses_writes_keeps_reads_and_recovers() {
 }
 
 #[tokio::test]
+async fn a_disk_that_refused_a_write_is_tried_again_without_being_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let look_outside = Duration::from_millis(10);
+    let options = Options { look_outside, ..Options::new(dir.path().join("store.db")) };
+    let store = Store::open(options).await.unwrap();
+    assert_eq!(store.refuses_writes(), None);
+    let failed = store.threads.write(1, |_| Err::<(), _>(StoreError::DiskFailed)).await;
+    assert_eq!(failed, Err(StoreError::DiskFailed));
+    // What the test calls a failure is none for the probe.
+    while store.refuses_writes().is_some() {
+        tokio::time::sleep(look_outside).await;
+    }
+    store.ingest(incomes(&[("33:1", 1, None)]), false).await.unwrap();
+}
+
+#[tokio::test]
+async fn so_many_jobs_wait_and_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let (queue, waiting_writes) = (NonZeroUsize::MIN, 2);
+    let options = Options { queue, waiting_writes, ..Options::new(dir.path().join("store.db")) };
+    let store = Store::open(options).await.unwrap();
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let (begun, began) = tokio::sync::oneshot::channel();
+    let stuck = {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let held = store.threads.write(1, move |_| {
+                begun.send(()).unwrap();
+                wait.recv().ok();
+                Ok(())
+            });
+            held.await
+        })
+    };
+    began.await.unwrap();
+    let write = || {
+        let store = store.clone();
+        async move { store.ingest(incomes(&[("33:1", 1, None)]), false).await }
+    };
+    // One in the queue, two outside, none further.
+    let waiting = [(); 3].map(|()| tokio::spawn(write()));
+    tokio::task::yield_now().await;
+    assert_eq!(write().await.unwrap_err(), StoreError::Overloaded { what: "writes" });
+    assert_eq!(all(&store, "33:1").await.rows.len(), 0, "reads go on");
+    drop(go);
+    stuck.await.unwrap().unwrap();
+    for waiting in waiting {
+        waiting.await.unwrap().unwrap();
+    }
+    write().await.unwrap();
+}
+
+#[tokio::test]
+async fn damage_that_a_read_meets_ends_writes_and_is_told() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    store.ingest(incomes(&[("33:1", 1, None)]), false).await.unwrap();
+    let read = store.threads.read(|_, _| Err::<(), _>(StoreError::Corrupt)).await;
+    assert_eq!(read, Err(StoreError::Corrupt));
+    assert!(store.is_damaged());
+    assert_eq!(store.refuses_writes(), Some(StoreError::Corrupt));
+    let refused = store.ingest(incomes(&[("33:1", 2, None)]), false).await;
+    assert_eq!(refused.unwrap_err(), StoreError::Corrupt);
+    assert_eq!(all(store, "33:1").await.rows.len(), 1);
+}
+
+#[tokio::test]
 async fn damage_is_an_error_and_never_a_panic() {
     let fixture = Fixture::new().await;
     let rows: Vec<_> = (0..500).map(|n| ("33:1", n, Some(n as f64))).collect();
@@ -132,5 +203,9 @@ async fn damage_is_an_error_and_never_a_panic() {
             }
             Err(error) => assert!(!matches!(error.reason, OpenReason::Panicked), "page {page}"),
         }
+        let look_over = Duration::from_secs(60);
+        let options = Options { look_over, ..Options::new(&damaged) };
+        let refused = Store::open(options).await.expect_err("every page is looked over");
+        assert!(matches!(refused.reason, OpenReason::Damaged(_)), "page {page}: {refused}");
     }
 }
