@@ -3,8 +3,8 @@
 //! Every layer enacts a decision that is taken elsewhere (in `kamaitachi-policies`, or in a function that is
 //! passed in) and passes on whatever it is not about. A request met by all of them goes this way:
 //!
-//! [`request_id`] → [`forward`] → [`route`] → [`rate_limit`] → [`rewrite`] → [`key`] → [`retry`] →
-//! [`select`] → [`circuit_breaker`] → your upstream client.
+//! [`request_id`] → [`forward`] → [`route`] → [`rate_limit`] → [`rewrite`] → [`key`] → [`scatter`] →
+//! [`retry`] → [`select`] → [`circuit_breaker`] → your upstream client.
 //!
 //! What they share: errors are [`BoxError`](tower::BoxError)s that hold either a [`Rejection`](rejection::Rejection)
 //! of ours or the inner service's own error, untouched; bodies are anything that implements
@@ -23,6 +23,7 @@ pub mod request_id;
 pub mod retry;
 pub mod rewrite;
 pub mod route;
+pub mod scatter;
 pub mod select;
 
 #[cfg(test)]

@@ -107,6 +107,16 @@ impl<E> Members<E> {
         &self.ring
     }
 
+    /// Which member a first try with `key` goes to, by its place among [all](Self::iter): the owner, or while that is not
+    /// healthy the one that stands in for it. `None` where there is none.
+    ///
+    /// Load bounds don't count: they are about single requests.
+    #[must_use]
+    pub fn position(&self, key: &[u8]) -> Option<usize> {
+        let chosen = self.choose(key, None, None)?;
+        self.members.iter().position(|member| std::ptr::eq(member, chosen))
+    }
+
     /// The member to ask for `key`.
     pub(super) fn choose(
         &self,
