@@ -1,8 +1,12 @@
-//! What a request says in its target: query parameters and the `{id}` of a path.
+//! What a request says outside of its body: query parameters, the `{id}` of a path, a header.
 
 use std::borrow::Cow;
 
-use super::{failure::Failure, json::Quoted};
+use http::{HeaderMap, HeaderName};
+
+use super::{failure::Failure, json::Quoted, request::Rules};
+
+const PART: HeaderName = HeaderName::from_static("x-kamaitachi-part");
 
 /// Undoes percent-encoding once; in a query `+` is a blank.
 fn decode(text: &str, plus_is_blank: bool) -> Option<Cow<'_, str>> {
@@ -72,6 +76,23 @@ pub fn flag(query: Option<&str>, name: &str) -> Result<bool, Failure> {
     }
 }
 
+/// Whether the request is a part of a larger one, whose other parts other nodes answer. `X-Kamaitachi-Part` says so: how
+/// many subjects the whole request names, which the rules are about.
+///
+/// # Errors
+/// If it is no number, or more than one request may name.
+pub fn is_part(headers: &HeaderMap, rules: &Rules) -> Result<bool, Failure> {
+    let Some(given) = headers.get(PART) else { return Ok(false) };
+    let (max, text) = (rules.max_subjects, given.to_str().unwrap_or_default());
+    match text.parse::<usize>() {
+        Ok(subjects) if subjects <= max => Ok(true),
+        _ => Err(Failure::bad(format!(
+            "header `{PART}`: got \"{}\", expected a number of subjects, at most {max}",
+            Quoted(text)
+        ))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,5 +128,22 @@ mod tests {
         }
         let error = flag(Some("x=yes%0a"), "x").unwrap_err().to_string();
         assert_eq!(error, r#"query parameter `x`: got "yes\n", expected true or false"#);
+    }
+
+    #[test]
+    fn a_part_says_of_how_many_subjects_it_is_one() {
+        let rules = Rules { max_subjects: 9, ..Rules::default() };
+        let of = |text: &'static str| {
+            is_part(&HeaderMap::from_iter([(PART, http::HeaderValue::from_static(text))]), &rules)
+        };
+        assert_eq!(is_part(&HeaderMap::new(), &rules), Ok(false));
+        assert_eq!(of("9"), Ok(true));
+        for wrong in ["10", "", "x", "-1", "1.0"] {
+            let error = of(wrong).unwrap_err().to_string();
+            assert!(
+                error.contains("`x-kamaitachi-part`") && error.contains("at most 9"),
+                "{error}"
+            );
+        }
     }
 }

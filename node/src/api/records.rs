@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     model::Epoch,
-    store::{DataSave, DataSearch, DataTable, Points, SaveMode},
+    store::{DataPage, DataSave, DataSearch, DataTable, Points, SaveMode},
 };
 
 const TABLES: &str = "1 (stock_data), 2 (financial_data) or 3 (indicator_data)";
@@ -186,6 +186,33 @@ pub fn search(body: &[u8], rules: &Rules) -> Result<DataSearch, Failure> {
         limit: check_limit(&limit, rules)?,
         offset: check_offset(&offset)?,
     })
+}
+
+/// The page that was asked for, where a search is a part of a larger one and its answer starts at the first row.
+#[derive(Clone, Copy, Debug)]
+pub struct PartPage {
+    /// Rows to leave out first, of those of all parts.
+    pub offset: usize,
+    /// Rows to answer at the most.
+    pub limit: usize,
+}
+
+/// What it takes to merge the answer with those to the other parts.
+#[derive(Debug, Serialize)]
+pub struct AboutPart<'a> {
+    offset: usize,
+    limit: usize,
+    /// The ids of the rows.
+    subjects: Vec<&'a str>,
+}
+
+impl PartPage {
+    /// What stands beside the rows of `found`.
+    #[must_use]
+    pub fn about(self, found: &DataPage) -> AboutPart<'_> {
+        let subjects = found.rows.iter().map(|row| &*row.id).collect();
+        AboutPart { offset: self.offset, limit: self.limit, subjects }
+    }
 }
 
 /// Names of indicators to register.

@@ -48,12 +48,30 @@ impl Envelope {
     /// A successful answer around `data`.
     #[must_use]
     pub fn success<T: Serialize + ?Sized>(self, data: &T) -> Response<Body> {
+        self.written(|body| serde_json::to_writer(body, data))
+    }
+
+    /// A part of a larger answer: `data`, and beside it what it takes to merge it with the others.
+    #[must_use]
+    pub fn success_of_part<T, P>(self, data: &T, part: &P) -> Response<Body>
+    where
+        T: Serialize + ?Sized,
+        P: Serialize + ?Sized,
+    {
+        self.written(|body| {
+            serde_json::to_writer(&mut *body, data)?;
+            body.extend_from_slice(br#","part":"#);
+            serde_json::to_writer(body, part)
+        })
+    }
+
+    fn written(self, write: impl FnOnce(&mut Vec<u8>) -> serde_json::Result<()>) -> Response<Body> {
         let mut body = Vec::with_capacity(256);
         body.extend_from_slice(match self {
             Self::Data => DATA_HEAD,
             Self::Manage => MANAGE_HEAD,
         });
-        match serde_json::to_writer(&mut body, data) {
+        match write(&mut body) {
             Ok(()) => {
                 body.extend_from_slice(DATA_TAIL);
                 json(StatusCode::OK, body)

@@ -98,3 +98,20 @@ pub enum Order {
     #[default]
     Descending,
 }
+
+/// A query about some of the subjects of a larger question, whose other subjects other nodes are asked about.
+///
+/// Its answer starts at the first row whatever the page, and holds behind the data what it takes to merge it with
+/// the others' into the answer that one node would give to all: `"part":{…}`.
+#[derive(Clone, Copy, Debug)]
+pub enum Part<'a> {
+    /// The newest row of each subject: the first `offset + limit` of them. The part holds `order` (1 or -1), `offset`
+    /// and `limit` as this node understood them, `subjects` (those of the rows) and, unless rows are sorted by the
+    /// subject, `values` (those they are sorted by, `null` where there is none).
+    Snapshot(&'a SnapshotQuery),
+    /// All rows in a range of time. The part holds `rows`, `max_rows` (what one answer may hold) and `subjects`.
+    Period(&'a PeriodQuery),
+    /// The same by the end of their period: the first `offset + limit` of each. The part holds all of the above,
+    /// `subjects` and `values` as a list for each date.
+    ByDate(&'a PeriodQuery, &'a Page),
+}

@@ -10,7 +10,7 @@ mod subjects;
 
 pub use answer::{Answer, CacheStatus, QueryError, Stats};
 pub use ask::{
-    IndicatorList, Order, Page, PeriodQuery, Scope, Selection, SnapshotQuery, SortField,
+    IndicatorList, Order, Page, Part, PeriodQuery, Scope, Selection, SnapshotQuery, SortField,
 };
 pub use engine::{Engine, Restored};
 pub use source::Source;

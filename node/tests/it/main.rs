@@ -5,6 +5,7 @@
 mod data_api;
 mod ingest;
 mod lifecycle;
+mod parts;
 mod protocol;
 mod records;
 mod revisions;

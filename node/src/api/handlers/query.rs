@@ -10,10 +10,12 @@ use crate::{
     api::{
         app::App,
         failure::Failure,
+        params::is_part,
         respond,
         service::{Answered, within},
+        state::Core,
     },
-    query::{Answer, CacheStatus, QueryError},
+    query::{Answer, CacheStatus, Part, QueryError},
 };
 
 const CACHE: HeaderName = HeaderName::from_static("x-kamaitachi-cache");
@@ -29,6 +31,9 @@ where
     let core = app.core_or_refuse()?;
     let body = json_body(app, head, body).await?;
     let query = app.reader(&core.store.indicators()).snapshot(&body)?;
+    if is_part(&head.headers, &app.rules)? {
+        return part(app, core, Part::Snapshot(&query)).await;
+    }
     finish(within(app.limits.handler, core.engine.snapshot(&query)).await?)
 }
 
@@ -39,6 +44,9 @@ where
     let core = app.core_or_refuse()?;
     let body = json_body(app, head, body).await?;
     let query = app.reader(&core.store.indicators()).period(&body)?;
+    if is_part(&head.headers, &app.rules)? {
+        return part(app, core, Part::Period(&query)).await;
+    }
     finish(within(app.limits.handler, core.engine.period(&query)).await?)
 }
 
@@ -53,6 +61,9 @@ where
     let core = app.core_or_refuse()?;
     let body = json_body(app, head, body).await?;
     let query = app.reader(&core.store.indicators()).selection_snapshot(&body)?;
+    if is_part(&head.headers, &app.rules)? {
+        return part(app, core, Part::Snapshot(&query)).await;
+    }
     finish(within(app.limits.handler, core.engine.snapshot(&query)).await?)
 }
 
@@ -67,7 +78,15 @@ where
     let core = app.core_or_refuse()?;
     let body = json_body(app, head, body).await?;
     let (query, page) = app.reader(&core.store.indicators()).selection_period(&body)?;
+    if is_part(&head.headers, &app.rules)? {
+        return part(app, core, Part::ByDate(&query, &page)).await;
+    }
     finish(within(app.limits.handler, core.engine.period_by_date(&query, &page)).await?)
+}
+
+async fn part(app: &App, core: &Core, part: Part<'_>) -> Result<Answered, Failure> {
+    // Boxed, so that it costs the others no room.
+    finish(within(app.limits.handler, Box::pin(core.engine.part(part))).await?)
 }
 
 fn finish(result: Result<Answer, QueryError>) -> Result<Answered, Failure> {

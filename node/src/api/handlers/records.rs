@@ -55,11 +55,22 @@ where
     let core = app.core_or_refuse()?;
     let store = &core.store;
     let body = json_body(app, head, body).await?;
-    let search = records::search(&body, &app.rules)?;
+    let mut search = records::search(&body, &app.rules)?;
+    let page = records::PartPage { offset: search.offset, limit: search.limit };
+    let is_part = params::is_part(&head.headers, &app.rules)?;
+    if is_part {
+        search.limit = search.limit.saturating_add(search.offset);
+        search.offset = 0;
+    }
     let revision = store.revision();
     let found = within(app.limits.handler, store.data_search(search)).await?;
     let found = found.map_err(|error| of_store(&error))?;
-    Ok(Answered { response: Envelope::Manage.success(&found), revision: Some(revision) })
+    let response = if is_part {
+        Envelope::Manage.success_of_part(&found, &page.about(&found))
+    } else {
+        Envelope::Manage.success(&found)
+    };
+    Ok(Answered { response, revision: Some(revision) })
 }
 
 pub(in crate::api) async fn delete(app: &App, head: &Parts, id: &str) -> Result<Answered, Failure> {

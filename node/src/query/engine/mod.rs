@@ -18,14 +18,14 @@ use bytes::Bytes;
 use tokio::{task::spawn_blocking, time::Instant};
 
 use super::{
-    Answer, Page, PeriodQuery, QueryError, Scope, SnapshotQuery, SortField, Source, Stats,
+    Answer, Page, Part, PeriodQuery, QueryError, Scope, SnapshotQuery, SortField, Source, Stats,
     answer::CacheStatus,
     plan::{Ask, Span},
     render::{Form, Labels, Size},
 };
 use crate::{
     cache::{CacheLimits, Knowledge, stock_data_map::Known},
-    model::{Epoch, Revision},
+    model::{Epoch, IndicatorId, Revision},
     store::WriteObserver,
 };
 
@@ -77,13 +77,7 @@ impl<S: Source> Engine<S> {
     /// # Errors
     /// [`QueryError`] when something is missing and the store can't be read.
     pub async fn snapshot(&self, query: &SnapshotQuery) -> Result<Answer, QueryError> {
-        let also = match query.page.field {
-            SortField::Indicator(id) => Some(id),
-            _ => None,
-        };
-        let span = Span::Newest { at: query.at.unwrap_or(Epoch::MAX) };
-        let ask = Ask::new(&query.indicators, also, span);
-        self.answer(&query.scope, &ask, Form::Snapshot(query)).await
+        self.answer(&query.scope, &query.ask(), Form::Snapshot(query)).await
     }
 
     /// All rows in a range of time, by subject.
@@ -93,8 +87,7 @@ impl<S: Source> Engine<S> {
     /// # Errors
     /// [`QueryError`] when something is missing and the store can't be read.
     pub async fn period(&self, query: &PeriodQuery) -> Result<Answer, QueryError> {
-        let ask = Ask::new(&query.indicators, None, query.span());
-        self.answer(&query.scope, &ask, Form::Period(query)).await
+        self.answer(&query.scope, &query.ask(None), Form::Period(query)).await
     }
 
     /// All rows in a range of time, by the end of their period, each date sorted and paged on its
@@ -109,12 +102,24 @@ impl<S: Source> Engine<S> {
         query: &PeriodQuery,
         page: &Page,
     ) -> Result<Answer, QueryError> {
-        let also = match page.field {
-            SortField::Indicator(id) => Some(id),
-            _ => None,
-        };
-        let ask = Ask::new(&query.indicators, also, query.span());
-        self.answer(&query.scope, &ask, Form::ByDate(query, page)).await
+        self.answer(&query.scope, &query.ask(page.indicator()), Form::ByDate(query, page)).await
+    }
+
+    /// The answer to a part of a larger question.
+    ///
+    /// May be dropped at any time: a read that others share goes on.
+    ///
+    /// # Errors
+    /// [`QueryError`] when something is missing and the store can't be read.
+    pub async fn part(&self, part: Part<'_>) -> Result<Answer, QueryError> {
+        let form = Form::Part(part, self.inner.source.max_rows());
+        match part {
+            Part::Snapshot(query) => self.answer(&query.scope, &query.ask(), form).await,
+            Part::Period(query) => self.answer(&query.scope, &query.ask(None), form).await,
+            Part::ByDate(query, page) => {
+                self.answer(&query.scope, &query.ask(page.indicator()), form).await
+            }
+        }
     }
 
     /// How the cache does.
@@ -212,9 +217,28 @@ impl<S: Source> Inner<S> {
     }
 }
 
+impl SnapshotQuery {
+    fn ask(&self) -> Ask {
+        let span = Span::Newest { at: self.at.unwrap_or(Epoch::MAX) };
+        Ask::new(&self.indicators, self.page.indicator(), span)
+    }
+}
+
 impl PeriodQuery {
-    fn span(&self) -> Span {
-        Span::Range { from: self.from, to: self.to }
+    fn ask(&self, also: Option<IndicatorId>) -> Ask {
+        Ask::new(&self.indicators, also, Span::Range { from: self.from, to: self.to })
+    }
+}
+
+impl Page {
+    /// The indicator that rows are sorted by, if they are sorted by one.
+    fn indicator(&self) -> Option<IndicatorId> {
+        match self.field {
+            SortField::Indicator(id) => Some(id),
+            SortField::ReportDate | SortField::EndDate | SortField::Year | SortField::Subject => {
+                None
+            }
+        }
     }
 }
 

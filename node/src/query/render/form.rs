@@ -1,9 +1,9 @@
 //! Which answer to write, and whether that is too much for a thread that serves others.
 
-use super::{Labels, by_date, period, snapshot};
+use super::{Labels, by_date, part, period, snapshot};
 use crate::{
     cache::stock_data_map::Known,
-    query::{Page, PeriodQuery, SnapshotQuery},
+    query::{Page, Part, PeriodQuery, SnapshotQuery},
     store::StoreError,
 };
 
@@ -19,6 +19,8 @@ pub(crate) enum Form<'a> {
     Period(&'a PeriodQuery),
     /// Rows by the end of their period.
     ByDate(&'a PeriodQuery, &'a Page),
+    /// A part of a larger answer, which may hold so many rows.
+    Part(Part<'a>, usize),
 }
 
 /// Whether writing an answer would keep others on the same thread waiting.
@@ -36,6 +38,7 @@ pub(crate) enum OwnedForm {
     Snapshot(SnapshotQuery),
     Period(PeriodQuery),
     ByDate(PeriodQuery, Page),
+    Part(Box<Self>, usize),
 }
 
 impl Form<'_> {
@@ -44,6 +47,7 @@ impl Form<'_> {
             Form::Snapshot(query) => snapshot(maps, query, labels),
             Form::Period(query) => period(maps, query, labels),
             Form::ByDate(query, page) => by_date(maps, query, page, labels),
+            Form::Part(of, max_rows) => part::write(of, max_rows, maps, labels),
         }
     }
 
@@ -52,6 +56,7 @@ impl Form<'_> {
         match self {
             // A page has an end, and finding it costs little a subject.
             Form::Snapshot(_) => Ok(Size::Small),
+            Form::Part(part, _) => part.form().size(maps, max_rows),
             Form::Period(query) | Form::ByDate(query, _) => {
                 let rows = maps.iter().map(|map| map.rows_in(query.from, query.to).len());
                 match rows.sum::<usize>() {
@@ -68,6 +73,9 @@ impl Form<'_> {
             Form::Snapshot(query) => OwnedForm::Snapshot(query.clone()),
             Form::Period(query) => OwnedForm::Period(query.clone()),
             Form::ByDate(query, page) => OwnedForm::ByDate(query.clone(), *page),
+            Form::Part(part, max_rows) => {
+                OwnedForm::Part(Box::new(part.form().to_owned()), max_rows)
+            }
         }
     }
 }
@@ -78,6 +86,31 @@ impl OwnedForm {
             Self::Snapshot(query) => Form::Snapshot(query),
             Self::Period(query) => Form::Period(query),
             Self::ByDate(query, page) => Form::ByDate(query, page),
+            Self::Part(of, max_rows) => of.as_form().as_part(*max_rows),
+        }
+    }
+}
+
+impl<'a> Form<'a> {
+    /// The same as a part of a larger answer.
+    fn as_part(self, max_rows: usize) -> Self {
+        let part = match self {
+            Form::Snapshot(query) => Part::Snapshot(query),
+            Form::Period(query) => Part::Period(query),
+            Form::ByDate(query, page) => Part::ByDate(query, page),
+            Form::Part(part, _) => part,
+        };
+        Form::Part(part, max_rows)
+    }
+}
+
+impl<'a> Part<'a> {
+    /// The same as an answer of its own.
+    fn form(self) -> Form<'a> {
+        match self {
+            Part::Snapshot(query) => Form::Snapshot(query),
+            Part::Period(query) => Form::Period(query),
+            Part::ByDate(query, page) => Form::ByDate(query, page),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod form;
 mod labels;
 mod page;
+mod part;
 mod row;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,7 @@ pub(crate) use labels::Labels;
 use super::{Page, PeriodQuery, SnapshotQuery};
 use crate::{
     cache::stock_data_map::{Known, StockDataMap},
-    model::Epoch,
+    model::{Epoch, IndicatorId},
 };
 use page::{Candidate, cut};
 use row::Columns;
@@ -25,27 +26,38 @@ const CLOSE: &[u8] = b"}";
 
 /// The newest row of each subject: sorted, then cut to the page.
 fn snapshot(maps: &[Known], query: &SnapshotQuery, labels: &Labels) -> Vec<u8> {
+    let mut found = newest(maps, query);
+    close(newest_rows(cut(&mut found, &query.page), &query.indicators, labels))
+}
+
+/// The newest rows, with what they are sorted by.
+fn newest<'a>(maps: &'a [Known], query: &SnapshotQuery) -> SmallVec<[Candidate<'a>; 8]> {
     let at = query.at.unwrap_or(Epoch::MAX);
-    let mut found: SmallVec<[Candidate<'_>; 8]> = maps
-        .iter()
-        .filter_map(|map| Some(Candidate::new(map, map.newest(at)?, query.page.field)))
-        .collect();
-    let page = cut(&mut found, &query.page);
-    let values = row::values_size(&query.indicators, labels);
+    let candidate = |map: &'a Known| Some(Candidate::new(map, map.newest(at)?, query.page.field));
+    maps.iter().filter_map(candidate).collect()
+}
+
+fn newest_rows(page: &[Candidate<'_>], indicators: &[IndicatorId], labels: &Labels) -> Vec<u8> {
+    let values = row::values_size(indicators, labels);
     let size: usize = page.iter().map(|one| one.map.head().len() + values + 4).sum();
     let mut out = open(size);
     out.push(b'[');
     for one in page {
-        let columns = Columns::new(one.map, &query.indicators, labels);
+        let columns = Columns::new(one.map, indicators, labels);
         out.extend_from_slice(one.map.head());
         columns.write_known(&mut out, one.row);
         out.extend_from_slice(b"},");
     }
-    close(out, b"]")
+    end(&mut out, b']');
+    out
 }
 
 /// All rows in the range by subject, newest first; subjects without any are left out.
 fn period(maps: &[Known], query: &PeriodQuery, labels: &Labels) -> Vec<u8> {
+    close(all_rows(maps, query, labels))
+}
+
+fn all_rows(maps: &[Known], query: &PeriodQuery, labels: &Labels) -> Vec<u8> {
     let values = row::values_size(&query.indicators, labels);
     let size = |map: &Known| {
         let rows = map.rows_in(query.from, query.to).len();
@@ -65,13 +77,26 @@ fn period(maps: &[Known], query: &PeriodQuery, labels: &Labels) -> Vec<u8> {
             columns.write_row(&mut out, row);
             out.push(b',');
         }
-        replace_last(&mut out, b"]},");
+        end(&mut out, b']');
+        out.extend_from_slice(b"},");
     }
-    close(out, b"]")
+    end(&mut out, b']');
+    out
 }
 
 /// All rows in the range by the end of their period, each date sorted and cut on its own.
 fn by_date(maps: &[Known], query: &PeriodQuery, page: &Page, labels: &Labels) -> Vec<u8> {
+    close(dated_rows(maps, query, page, labels, |_| {}))
+}
+
+/// Tells `note` of the page of each date, in their order.
+fn dated_rows(
+    maps: &[Known],
+    query: &PeriodQuery,
+    page: &Page,
+    labels: &Labels,
+    mut note: impl FnMut(&[Candidate<'_>]),
+) -> Vec<u8> {
     let candidates = |map| {
         let map: &StockDataMap = map;
         let rows = map.rows_in(query.from, query.to);
@@ -91,13 +116,12 @@ fn by_date(maps: &[Known], query: &PeriodQuery, page: &Page, labels: &Labels) ->
             Columns::new(one.map, &query.indicators, labels).write_row(&mut out, one.row);
             out.extend_from_slice(b"},");
         }
-        if page.is_empty() {
-            out.extend_from_slice(b"],");
-        } else {
-            replace_last(&mut out, b"],");
-        }
+        end(&mut out, b']');
+        out.push(b',');
+        note(page);
     }
-    close(out, b"}")
+    end(&mut out, b'}');
+    out
 }
 
 fn open(size: usize) -> Vec<u8> {
@@ -106,18 +130,16 @@ fn open(size: usize) -> Vec<u8> {
     out
 }
 
-/// Ends the data, whose last item may have left a comma, and the envelope.
-fn close(mut out: Vec<u8>, end: &[u8]) -> Vec<u8> {
+/// Ends a list or an object, whose last item may have left a comma.
+fn end(out: &mut Vec<u8>, mark: u8) {
     if out.last() == Some(&b',') {
         out.pop();
     }
-    out.extend_from_slice(end);
-    out.extend_from_slice(CLOSE);
-    out
+    out.push(mark);
 }
 
-/// Puts `end` in the place of the comma behind the last item.
-fn replace_last(out: &mut Vec<u8>, end: &[u8]) {
-    out.pop();
-    out.extend_from_slice(end);
+/// Ends the envelope.
+fn close(mut out: Vec<u8>) -> Vec<u8> {
+    out.extend_from_slice(CLOSE);
+    out
 }

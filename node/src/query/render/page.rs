@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use super::row::write_number;
 use crate::{
     cache::stock_data_map::StockDataMap,
     model::Epoch,
@@ -41,6 +42,20 @@ impl<'a> Candidate<'a> {
 
     pub(super) fn end_date(&self) -> &'a [u8] {
         self.map.facts(self.row).end_date
+    }
+
+    /// Writes what the row is sorted by as a JSON value, `null` where there is nothing.
+    pub(super) fn write_key(&self, out: &mut Vec<u8>) {
+        match self.key {
+            Key::Number(value) => write_number(out, value),
+            Key::Date(date) => out.extend_from_slice(itoa::Buffer::new().format(date).as_bytes()),
+            Key::Text(text) => {
+                out.push(b'"');
+                out.extend_from_slice(text);
+                out.push(b'"');
+            }
+            Key::Missing => out.extend_from_slice(b"null"),
+        }
     }
 
     fn cmp(&self, other: &Self, order: Order) -> Ordering {

@@ -93,6 +93,6 @@ fn value(values: &[f64], row: usize) -> Option<f64> {
 }
 
 /// The shortest digits that read back as the same number.
-fn write_number(out: &mut Vec<u8>, value: f64) {
+pub(super) fn write_number(out: &mut Vec<u8>, value: f64) {
     out.extend_from_slice(ryu::Buffer::new().format_finite(value).as_bytes());
 }
