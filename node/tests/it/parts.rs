@@ -92,8 +92,8 @@ async fn a_search_starts_at_the_first_record() {
 #[tokio::test]
 async fn the_rules_are_about_the_whole() {
     let node = Running::with(|config| config.rules.max_subjects = 4).await;
-    node.client.ingest(&[row("a", 5, json!({"operating_income": 1}))]).await;
-    let body = json!({"subjects": "a", "ids": "operating_income"});
+    node.client.ingest(&[row("33:000001", 5, json!({"operating_income": 1}))]).await;
+    let body = json!({"subjects": "33:000001", "ids": "operating_income"});
     assert_eq!(ask(&node, SNAPSHOT, "4", &body).await.status, 200);
     for wrong in ["5", "many", ""] {
         ask(&node, SNAPSHOT, wrong, &body).await.refused(400, &["x-kamaitachi-part", "at most 4"]);

@@ -32,7 +32,7 @@ where
     let body = json_body(app, head, body).await?;
     let query = app.reader(&core.store.indicators()).snapshot(&body)?;
     if is_part(&head.headers, &app.rules)? {
-        return part(app, core, Part::Snapshot(&query)).await;
+        return part(app, &core, Part::Snapshot(&query)).await;
     }
     finish(within(app.limits.handler, core.engine.snapshot(&query)).await?)
 }
@@ -45,7 +45,7 @@ where
     let body = json_body(app, head, body).await?;
     let query = app.reader(&core.store.indicators()).period(&body)?;
     if is_part(&head.headers, &app.rules)? {
-        return part(app, core, Part::Period(&query)).await;
+        return part(app, &core, Part::Period(&query)).await;
     }
     finish(within(app.limits.handler, core.engine.period(&query)).await?)
 }
@@ -62,7 +62,7 @@ where
     let body = json_body(app, head, body).await?;
     let query = app.reader(&core.store.indicators()).selection_snapshot(&body)?;
     if is_part(&head.headers, &app.rules)? {
-        return part(app, core, Part::Snapshot(&query)).await;
+        return part(app, &core, Part::Snapshot(&query)).await;
     }
     finish(within(app.limits.handler, core.engine.snapshot(&query)).await?)
 }
@@ -79,7 +79,7 @@ where
     let body = json_body(app, head, body).await?;
     let (query, page) = app.reader(&core.store.indicators()).selection_period(&body)?;
     if is_part(&head.headers, &app.rules)? {
-        return part(app, core, Part::ByDate(&query, &page)).await;
+        return part(app, &core, Part::ByDate(&query, &page)).await;
     }
     finish(within(app.limits.handler, core.engine.period_by_date(&query, &page)).await?)
 }
