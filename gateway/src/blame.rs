@@ -8,7 +8,8 @@ use kamaitachi_policies::breaker::Outcome;
 
 use crate::upstream::UpstreamError;
 
-/// Errors that speak of the client or of this gateway say nothing about the node; the rest is as usual: 5xx, time-outs
+/// Errors that speak of the client or of this gateway say nothing about the node, and one that says itself that it is not
+/// there for requests is no failure; the rest is as usual: 5xx, time-outs
 /// and connection errors are failures, all other answers successes.
 #[must_use]
 pub fn blame(answer: Result<StatusCode, &(dyn Error + 'static)>) -> Outcome {
@@ -16,7 +17,8 @@ pub fn blame(answer: Result<StatusCode, &(dyn Error + 'static)>) -> Outcome {
         Err(Some(
             UpstreamError::RequestBody(_)
             | UpstreamError::BadRequest(_)
-            | UpstreamError::Saturated(_),
+            | UpstreamError::Saturated(_)
+            | UpstreamError::Unavailable(_),
         )) => Outcome::Ignored,
         Ok(_) | Err(_) => classify(answer),
     }
@@ -35,6 +37,8 @@ mod tests {
         assert_eq!(blamed(UpstreamError::RequestBody(cut())), Outcome::Ignored);
         assert_eq!(blamed(UpstreamError::BadRequest("x")), Outcome::Ignored);
         assert_eq!(blamed(UpstreamError::Saturated(1)), Outcome::Ignored);
+        let said = http::Response::new(bytes::Bytes::new());
+        assert_eq!(blamed(UpstreamError::Unavailable(Box::new(said))), Outcome::Ignored);
         assert_eq!(blamed(UpstreamError::TimedOut(Duration::ZERO)), Outcome::Failure);
         assert_eq!(blamed(UpstreamError::ClosedBeforeResponse(None)), Outcome::Failure);
         assert_eq!(blame(Ok(StatusCode::BAD_GATEWAY)), Outcome::Failure);

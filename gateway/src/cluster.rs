@@ -6,13 +6,13 @@ use kamaitachi_layers::{
     circuit_breaker::Circuit,
     select::{Member, Pool},
 };
-use kamaitachi_policies::breaker::BreakerConfig;
+use kamaitachi_policies::{breaker::BreakerConfig, outlier::Places};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::{
     config::{Config, NodeAddr, RingConfig},
-    upstream::{HealthConfig, Node},
+    upstream::{HealthConfig, LatePlaces, Node},
 };
 
 /// The nodes that answer reads, as they come and go. A static list is one that never changes.
@@ -34,6 +34,7 @@ pub struct Cluster {
     ring: RingConfig,
     breaker: Option<BreakerConfig>,
     health: HealthConfig,
+    places: Arc<LatePlaces>,
     nodes: Mutex<BTreeMap<NodeAddr, Arc<Node>>>,
     circuits: Mutex<BTreeMap<Arc<str>, Circuit>>,
 }
@@ -44,14 +45,17 @@ impl Cluster {
     pub fn new(config: &Config, membership: Membership) -> Arc<Self> {
         let health = config.health.as_ref().map_or_else(HealthConfig::default, |health| {
             let (unhealthy_after, healthy_after) = (health.unhealthy_after, health.healthy_after);
-            HealthConfig { unhealthy_after, healthy_after, ..HealthConfig::default() }
+            let is_probed = true;
+            HealthConfig { unhealthy_after, healthy_after, is_probed, ..HealthConfig::default() }
         });
+        let places = LatePlaces::new(Places::default(), membership.borrow().len());
         Arc::new(Self {
             membership,
             master: config.upstream.master.clone(),
             ring: config.ring,
             breaker: config.breaker,
             health,
+            places,
             nodes: Mutex::default(),
             circuits: Mutex::default(),
         })
@@ -86,7 +90,8 @@ impl Cluster {
     pub fn node(&self, addr: &NodeAddr) -> Arc<Node> {
         let mut nodes = self.nodes.lock();
         let node = nodes.entry(addr.clone());
-        Arc::clone(node.or_insert_with(|| Node::new(addr.shared(), self.health)))
+        let places = || Arc::clone(&self.places);
+        Arc::clone(node.or_insert_with(|| Node::among(addr.shared(), self.health, places())))
     }
 
     /// All members and the master.
@@ -120,6 +125,7 @@ impl Cluster {
     /// Forgets what belongs to nodes that are gone.
     pub fn forget_gone(&self) {
         let members = self.members();
+        self.places.resize(members.len());
         let stays =
             |node: &str| members.iter().chain(&self.master).any(|member| member.as_str() == node);
         self.nodes.lock().retain(|node, _| stays(node.as_str()));

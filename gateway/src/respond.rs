@@ -10,10 +10,10 @@ use http::{
     HeaderValue, Response, StatusCode,
     header::{ALLOW, CONTENT_TYPE, RETRY_AFTER},
 };
-use kamaitachi_layers::{body::Body, rejection::Rejection};
+use kamaitachi_layers::{body::Body, rejection::Rejection, select::Failed};
 use kamaitachi_serve::envelope;
 
-use crate::{reason::Reason, upstream::UpstreamError};
+use crate::{reason::Reason, stack::X_KAMAITACHI_NODE, upstream::UpstreamError};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -27,6 +27,9 @@ const BREAKER_OPEN: &str =
 /// The answer to a request that failed with `error`, and why it is that.
 #[must_use]
 pub fn respond<B>(error: &(dyn Error + 'static)) -> (Response<Body<B>>, Reason) {
+    if let Some(UpstreamError::Unavailable(answer)) = UpstreamError::find(error) {
+        return (nodes_own(answer, error), Reason::Answered);
+    }
     let (reason, said) = explain(error);
     let status = reason.status().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = match reason {
@@ -42,6 +45,17 @@ pub fn respond<B>(error: &(dyn Error + 'static)) -> (Response<Body<B>>, Reason) 
         response.headers_mut().insert(ALLOW, allow);
     }
     (response, reason)
+}
+
+/// What a node said that is not there for requests, when no other node is.
+fn nodes_own<B>(answer: &Response<Bytes>, error: &(dyn Error + 'static)) -> Response<Body<B>> {
+    let mut response = answer.clone().map(Body::buffered);
+    let failed = std::iter::successors(Some(error), |&error| error.source())
+        .find_map(<dyn Error>::downcast_ref::<Failed>);
+    if let Some(name) = failed.and_then(|failed| HeaderValue::from_str(failed.member()).ok()) {
+        response.headers_mut().insert(X_KAMAITACHI_NODE, name);
+    }
+    response
 }
 
 /// A JSON response.
@@ -95,6 +109,9 @@ fn explain_upstream(error: &UpstreamError) -> (Reason, Said) {
         }
         UpstreamError::TimedOut(_) => {
             (Reason::TimedOut, Said::new("the node did not answer in time"))
+        }
+        UpstreamError::Unavailable(_) => {
+            (Reason::Answered, Said::new("the node is not available").retry_after(SOON))
         }
         UpstreamError::BadResponse(_)
         | UpstreamError::Read(_)

@@ -9,6 +9,8 @@
 //! | [`quota`] | may one more request pass? | [`quota::Verdict`] of [`Bucket::take`], [`KeyedBuckets::take`] | `&self`, lock-free (keyed: sharded) |
 //! | [`breaker`] | is this upstream worth a try? | [`breaker::Verdict`] of [`Breaker::try_acquire`] | `&mut self`: behind a short lock |
 //! | [`budget`] | can the traffic afford a retry? | [`RetryBudget::withdraw`] | `&mut self`: one a worker, or behind a short lock |
+//! | [`lateness`] | has this answer been waited for long enough? | [`Lateness::after`] | `&mut self`: one a worker |
+//! | [`outlier`] | should this node be left alone for a while? | [`Outlier::failed`], [`Outlier::lost`] | `&mut self`: behind a short lock |
 //! | [`coverage`] | what of this range is not known yet? | [`Coverage::missing`], [`coverage::join_gaps`] | a value |
 //!
 //! # What holds for all of them
@@ -55,10 +57,15 @@
 //! [`KeyedBuckets::take`]: quota::KeyedBuckets::take
 //! [`Breaker::try_acquire`]: breaker::Breaker::try_acquire
 //! [`RetryBudget::withdraw`]: budget::RetryBudget::withdraw
+//! [`Lateness::after`]: lateness::Lateness::after
+//! [`Outlier::failed`]: outlier::Outlier::failed
+//! [`Outlier::lost`]: outlier::Outlier::lost
 //! [`Coverage::missing`]: coverage::Coverage::missing
 
 pub mod breaker;
 pub mod budget;
 pub mod coverage;
+pub mod lateness;
+pub mod outlier;
 pub mod quota;
 pub mod ring;

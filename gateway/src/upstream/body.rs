@@ -50,6 +50,19 @@ impl UpstreamBody {
     }
 }
 
+impl UpstreamBody {
+    /// The whole of it, if it has come.
+    pub(super) fn into_whole(self) -> Result<Bytes, Self> {
+        if self.coming.is_none() { Ok(self.whole) } else { Err(self) }
+    }
+}
+
+impl From<Bytes> for UpstreamBody {
+    fn from(whole: Bytes) -> Self {
+        Self { whole, coming: None }
+    }
+}
+
 impl Coming {
     /// The next piece; empty at the end.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, UpstreamError>> {

@@ -1,6 +1,8 @@
 //! What can go wrong between a request and the end of its answer.
 use std::{error::Error, io, time::Duration};
 
+use bytes::Bytes;
+use http::Response;
 use tower::BoxError;
 
 /// Why an upstream's answer did not come, or broke off.
@@ -32,6 +34,10 @@ pub enum UpstreamError {
     /// The client's body broke off; the upstream saw no end of the request.
     #[error("request body could not be read")]
     RequestBody(#[source] BoxError),
+    /// The upstream said that it is [unavailable](super::X_KAMAITACHI_UNAVAILABLE): it did nothing, and another one may
+    /// do better. Its answer, for when there is no other.
+    #[error("unavailable, says the node")]
+    Unavailable(Box<Response<Bytes>>),
     /// The connection broke in the middle of the answer.
     #[error("connection lost while reading the answer")]
     Read(#[source] io::Error),
@@ -87,7 +93,10 @@ impl UpstreamError {
     #[must_use]
     pub fn is_not_taken(&self) -> bool {
         match self {
-            Self::Connect(_) | Self::ConnectTimedOut(_) | Self::Saturated(_) => true,
+            Self::Connect(_)
+            | Self::ConnectTimedOut(_)
+            | Self::Saturated(_)
+            | Self::Unavailable(_) => true,
             Self::ClosedBeforeResponse(_)
             | Self::TimedOut(_)
             | Self::BadResponse(_)
@@ -110,6 +119,7 @@ impl UpstreamError {
             | Self::BadResponse(_)
             | Self::BadRequest(_)
             | Self::RequestBody(_)
+            | Self::Unavailable(_)
             | Self::Read(_)
             | Self::Truncated
             | Self::BodyTimedOut(_) => false,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, request::Parts};
+use http::{HeaderMap, HeaderName, Request, Response, StatusCode, request::Parts};
 use kamaitachi_layers::{body::Body, retry::HandedBack};
 use pin_project_lite::pin_project;
 use tokio::net::TcpStream;
@@ -25,6 +25,11 @@ use super::{
     target::{Lease, Target},
     upload::Upload,
 };
+
+/// Marks an answer 503 with which a node says that it did nothing with the request and will do nothing with others for
+/// now: `starting`, `draining`, or `behind` (for this request alone).
+pub const X_KAMAITACHI_UNAVAILABLE: HeaderName =
+    HeaderName::from_static("x-kamaitachi-unavailable");
 
 /// Bodies up to this many bytes are copied behind their head, so that a plain write sends both.
 const COPIED: usize = 4 * 1024;
@@ -158,16 +163,30 @@ where
     }
 }
 
+/// The head of an answer.
+struct Answered {
+    head: response::Head,
+    /// Whether the request is whole still, fields and all.
+    has_request: bool,
+}
+
 /// Why an exchange ended without the head of an answer.
 struct Broken {
     error: UpstreamError,
-    /// Whether not a byte of an answer came.
-    in_silence: bool,
+    /// What came before the end of the connection, if that was it.
+    cut_after: Option<Came>,
+}
+
+/// How much of an answer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Came {
+    Nothing,
+    PartOfHead,
 }
 
 impl Broken {
     fn of(error: impl Into<UpstreamError>) -> Self {
-        Self { error: error.into(), in_silence: false }
+        Self { error: error.into(), cut_after: None }
     }
 }
 
@@ -229,10 +248,7 @@ where
         Ok(())
     }
 
-    fn poll_answer(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<response::Head, Broken>> {
+    fn poll_answer(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Answered, Broken>> {
         let this = self.project();
         let (State::Exchanging { lease, upload, is_sent, progress }, Some(head)) =
             (this.state, this.head)
@@ -252,15 +268,18 @@ where
             let error = match conn.poll_fill(cx, false) {
                 Poll::Ready(Ok(0)) => None,
                 Poll::Ready(Ok(_)) => {
+                    // After such an answer the request may have to go elsewhere, so its fields are left alone.
+                    let has_request = is_503(&conn.input);
+                    let mut fields = HeaderMap::new();
                     match shared.parser.parse(
                         &mut conn.input,
                         &head.method,
                         progress,
-                        &mut head.headers,
+                        if has_request { &mut fields } else { &mut head.headers },
                         &mut this.target.memo.borrow_mut(),
                     ) {
                         Ok(None) => continue,
-                        Ok(Some(answer)) => return Poll::Ready(Ok(answer)),
+                        Ok(Some(head)) => return Poll::Ready(Ok(Answered { head, has_request })),
                         Err(error) => return Poll::Ready(Err(Broken::of(error))),
                     }
                 }
@@ -271,22 +290,23 @@ where
                 }
                 Poll::Pending => return Poll::Pending,
             };
-            let in_silence = conn.input.is_empty() && !progress.is_begun();
-            let error = match error {
-                error if in_silence => {
+            let is_begun = !conn.input.is_empty() || progress.is_begun();
+            let came = if is_begun { Came::PartOfHead } else { Came::Nothing };
+            let error = match (came, error) {
+                (Came::Nothing, error) => {
                     UpstreamError::ClosedBeforeResponse(upload.take_error().or(error))
                 }
-                Some(error) => UpstreamError::Read(error),
-                None => UpstreamError::Truncated,
+                (Came::PartOfHead, Some(error)) => UpstreamError::Read(error),
+                (Came::PartOfHead, None) => UpstreamError::Truncated,
             };
-            return Poll::Ready(Err(Broken { error, in_silence }));
+            return Poll::Ready(Err(Broken { error, cut_after: Some(came) }));
         }
     }
 
     /// Ends the exchange, with a response or an error; or not, if it is to be tried again.
     fn settle(
         mut self: Pin<&mut Self>,
-        result: Result<response::Head, Broken>,
+        result: Result<Answered, Broken>,
     ) -> Option<Result<Response<UpstreamBody>, BoxError>> {
         let this = self.as_mut().project();
         let State::Exchanging { mut lease, upload, is_sent, .. } =
@@ -294,28 +314,60 @@ where
         else {
             return None;
         };
-        let Broken { error, in_silence } = match result {
-            Ok(response::Head { response, framing, is_reusable }) => {
+        let Broken { error, cut_after } = match result {
+            Ok(Answered {
+                head: response::Head { response, framing, is_reusable },
+                has_request,
+            }) => {
                 this.target.node.health().answered();
                 // What answered before it had the whole request would take the rest for the next one.
                 let is_reusable = is_reusable && upload.is_given(lease.conn());
-                return Some(Ok(response.map(|()| UpstreamBody::new(lease, framing, is_reusable))));
+                let response = response.map(|()| UpstreamBody::new(lease, framing, is_reusable));
+                return Some(if has_request && *this.is_read && is_unavailable(&response) {
+                    self.unavailable(response)
+                } else {
+                    Ok(response)
+                });
             }
             Err(broken) => broken,
         };
+        let in_silence = cut_after == Some(Came::Nothing);
         // Nobody acted on it, or doing it twice does no harm; and nothing of it is lost.
-        let can_repeat = in_silence && (*this.is_read || !is_sent) && this.body.bytes().is_some();
-        if can_repeat && lease.is_reused {
+        let is_harmless = if *this.is_read { cut_after.is_some() } else { in_silence && !is_sent };
+        let can_repeat = is_harmless && this.body.bytes().is_some();
+        // A server may close a connection that was kept whenever it likes.
+        let is_stale = in_silence && lease.is_reused;
+        if can_repeat && is_stale {
             lease.replace();
             *this.state = State::Connecting(Connecting::new(lease));
             return None;
         }
-        // A server may close a connection that was kept whenever it likes.
-        if error.is_nodes_fault() && !(in_silence && lease.is_reused) {
+        if (error.is_nodes_fault() || cut_after.is_some()) && !is_stale {
             this.target.node.failed();
         }
         lease.fail();
         Some(Err(self.give_up(error, can_repeat)))
+    }
+
+    /// Gives the request back with the answer of a node that did nothing with it; or that answer as any other where
+    /// it is not at hand.
+    fn unavailable(
+        self: Pin<&mut Self>,
+        response: Response<UpstreamBody>,
+    ) -> Result<Response<UpstreamBody>, BoxError> {
+        let is_about_node =
+            response.headers().get(X_KAMAITACHI_UNAVAILABLE).is_some_and(|why| why != "behind");
+        let (head, body) = response.into_parts();
+        let body = match body.into_whole() {
+            Ok(bytes) if self.body.bytes().is_some() => bytes,
+            Ok(bytes) => return Ok(Response::from_parts(head, bytes.into())),
+            Err(body) => return Ok(Response::from_parts(head, body)),
+        };
+        if is_about_node {
+            self.target.node.refused();
+        }
+        let answer = Box::new(Response::from_parts(head, body));
+        Err(self.give_up(UpstreamError::Unavailable(answer), true))
     }
 
     /// The error, with the request if it can be tried elsewhere.
@@ -329,4 +381,15 @@ where
             _ => error.into(),
         }
     }
+}
+
+/// Whether an answer that begins like this has the status 503.
+fn is_503(input: &[u8]) -> bool {
+    input.get(9..12) == Some(b"503")
+}
+
+/// Whether the node says of itself that it is not there for requests.
+fn is_unavailable<B>(response: &Response<B>) -> bool {
+    response.status() == StatusCode::SERVICE_UNAVAILABLE
+        && response.headers().contains_key(X_KAMAITACHI_UNAVAILABLE)
 }

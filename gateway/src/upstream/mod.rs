@@ -16,6 +16,10 @@
 //! definition), and its body is in memory. If a fresh connection fails as well, the request is
 //! [handed back](kamaitachi_layers::retry::HandedBack) with the error, so that it can be tried on another node.
 //!
+//! The same goes for a read whose answer broke off within its head, and for one that a node answered with 503 and
+//! [`X_KAMAITACHI_UNAVAILABLE`]: the error is [`UpstreamError::Unavailable`] then, and holds that answer, for when there is
+//! no other node. A 503 without the mark is an answer like any other.
+//!
 //! # Time-outs
 //!
 //! One ticker for each worker keeps all times of [`Settings`], in steps of [`TICK`]: no timer is made, moved or dropped for a
@@ -51,7 +55,7 @@ pub use client::{Client, Connector, Endpoint};
 pub use counters::{Closed, Totals};
 pub use deadline::TICK;
 pub use error::{BadResponse, UpstreamError};
-pub use exchange::ResponseFuture;
-pub use health::{Health, HealthConfig, Probe, Prober};
+pub use exchange::{ResponseFuture, X_KAMAITACHI_UNAVAILABLE};
+pub use health::{Ejected, Health, HealthConfig, LatePlaces, Probe, Prober};
 pub use node::Node;
 pub use settings::Settings;

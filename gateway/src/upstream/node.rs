@@ -2,12 +2,13 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use kamaitachi_layers::select;
+use kamaitachi_policies::outlier::Places;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{
     counters::{Counters, Totals},
-    health::{Health, HealthConfig},
+    health::{Health, HealthConfig, LatePlaces},
 };
 
 /// An upstream: its address, its health, and what its connections went through. Shared by all workers.
@@ -24,9 +25,20 @@ impl Node {
     /// A healthy node at `name`, which is `host:port`.
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>, health: HealthConfig) -> Arc<Self> {
+        // Nobody stands in for a node that is alone.
+        Self::among(name, health, LatePlaces::new(Places::default(), 1))
+    }
+
+    /// The same among others, which share `places`.
+    #[must_use]
+    pub fn among(
+        name: impl Into<Arc<str>>,
+        health: HealthConfig,
+        places: Arc<LatePlaces>,
+    ) -> Arc<Self> {
         let name = name.into();
         let address = name.parse().ok();
-        let health = Health::new(health);
+        let health = Health::new(health, places);
         Arc::new(Self { name, address, health, counters: Mutex::default() })
     }
 
@@ -73,6 +85,16 @@ impl Node {
         let counters = Arc::<Counters>::default();
         all.push(Arc::clone(&counters));
         counters
+    }
+
+    /// Notes that another node answered a request in its place.
+    pub fn lost(&self) {
+        self.health.lost(Instant::now());
+    }
+
+    /// Notes that the node said itself that it is not there for requests.
+    pub(super) fn refused(&self) {
+        self.health.refused(Instant::now());
     }
 
     /// Notes a failure that speaks against the node.

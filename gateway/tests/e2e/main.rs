@@ -5,6 +5,7 @@ mod bodies;
 #[cfg(feature = "demo")]
 mod demo;
 mod drain;
+mod failover;
 mod forwarding;
 mod harness;
 mod limits;

@@ -45,7 +45,10 @@ pub(super) fn is_host(text: &[u8]) -> bool {
     valid
         && match &text[host_len..] {
             [] => true,
-            [b':', port @ ..] => port.len() <= 5 && port.iter().all(u8::is_ascii_digit),
+            [b':', port @ ..] => {
+                let fits = port.len() < 5 || (port.len() == 5 && port <= b"65535".as_slice());
+                fits && port.iter().all(u8::is_ascii_digit)
+            }
             _ => false,
         }
 }

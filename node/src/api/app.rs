@@ -7,7 +7,7 @@ use prometheus_client::{metrics::info::Info, registry::Registry};
 use tokio::sync::Semaphore;
 
 use super::{
-    failure::Failure,
+    failure::{Failure, Unready},
     metrics::Requests,
     request::{Reader, Rules},
     routes::Routes,
@@ -94,7 +94,7 @@ impl App {
     }
 
     pub(super) fn core_or_refuse(&self) -> Result<Arc<Core>, Failure> {
-        self.core().ok_or(Failure::NotReady("the node is starting"))
+        self.core().ok_or(Failure::NotReady(Unready::Starting))
     }
 
     /// Passes once the node is as new as `wanted`, which it waits for a while.

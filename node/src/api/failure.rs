@@ -47,8 +47,8 @@ pub enum Failure {
         master: String,
     },
     /// The node is still starting or already draining.
-    #[error("{0}")]
-    NotReady(&'static str),
+    #[error("the node is {}", .0.as_str())]
+    NotReady(Unready),
     /// A reader wants newer data than this node has, and it did not come in time.
     #[error("this node is at revision {revision}, not yet at {wanted}; try again, or another node")]
     Behind {
@@ -74,6 +74,26 @@ pub enum Failure {
     Internal,
 }
 
+/// Why a node answers nothing, for now or for good. Whoever else has the data may be asked at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unready {
+    /// It has just been started.
+    Starting,
+    /// It is on its way out.
+    Draining,
+}
+
+impl Unready {
+    /// The word for it in `X-Kamaitachi-Unavailable`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Draining => "draining",
+        }
+    }
+}
+
 impl Failure {
     /// A [`BadRequest`](Self::BadRequest) with these words.
     pub fn bad(message: impl Into<Cow<'static, str>>) -> Self {
@@ -96,6 +116,17 @@ impl Failure {
             }
             Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
             Self::Damaged | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// What `X-Kamaitachi-Unavailable` says: that nothing was done, and another node may well
+    /// answer.
+    #[must_use]
+    pub fn unavailable(&self) -> Option<&'static str> {
+        match self {
+            Self::NotReady(why) => Some(why.as_str()),
+            Self::Behind { .. } => Some("behind"),
+            _ => None,
         }
     }
 

@@ -19,6 +19,8 @@ pub type Body = Full<Bytes>;
 pub const DATA_HEAD: &[u8] = br#"{"status_code":0,"status_msg":"success","data":"#;
 /// What follows the data in either envelope.
 pub const DATA_TAIL: &[u8] = b"}";
+/// Marks a 503 after which another node may be asked, and says why.
+const UNAVAILABLE: HeaderName = HeaderName::from_static("x-kamaitachi-unavailable");
 const MANAGE_HEAD: &[u8] = br#"{"code":200,"message":"success","data":"#;
 
 /// The revision an answer is true for.
@@ -105,6 +107,9 @@ impl Envelope {
         if let Failure::Behind { revision, wanted } = failure {
             headers.insert(BEHIND, HeaderValue::from(wanted.saturating_sub(*revision)));
             headers.insert(REVISION, HeaderValue::from(*revision));
+        }
+        if let Some(why) = failure.unavailable() {
+            headers.insert(UNAVAILABLE, HeaderValue::from_static(why));
         }
         if let Some(seconds) = failure.retry_after() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -54,11 +54,13 @@ pub(super) fn content_length(value: &[u8]) -> Result<u64, Violation> {
 }
 
 /// Whether `value` is a host with an optional port: a name, an IPv4 address or a bracketed IPv6
-/// address. Empty is allowed, as RFC 9110 has it for targets without an authority.
+/// address. Not empty: RFC 9110 has that for targets without an authority, and no such target comes
+/// to a server of HTTP.
 pub(super) fn is_host(value: &[u8]) -> bool {
     let digits = value.iter().rev().take_while(|b| b.is_ascii_digit()).count();
-    let host = match &value[..value.len() - digits] {
-        [host @ .., b':'] if digits <= 5 => host,
+    let (before, port) = value.split_at(value.len() - digits);
+    let host = match before {
+        [host @ .., b':'] if is_port(port) => host,
         _ => value,
     };
     match host {
@@ -66,8 +68,13 @@ pub(super) fn is_host(value: &[u8]) -> bool {
             let ok = |b: &u8| b.is_ascii_hexdigit() || b":.".contains(b);
             !inside.is_empty() && inside.iter().all(ok)
         }
-        name => classes::all_host(name),
+        name => !name.is_empty() && classes::all_host(name),
     }
+}
+
+/// Whether digits are a port: none, or a number up to 65535.
+fn is_port(digits: &[u8]) -> bool {
+    digits.len() < 5 || (digits.len() == 5 && digits <= b"65535".as_slice())
 }
 
 #[cfg(test)]
@@ -76,12 +83,34 @@ mod tests {
 
     #[test]
     fn hosts_are_told_from_what_only_looks_like_one() {
-        for good in ["", "a", "a.b-c_d", "127.0.0.1:80", "a:", "[::1]", "[::1]:8080", "%41.b"] {
+        for good in
+            ["a", "a.b-c_d", "127.0.0.1:80", "a:", "a:65535", "[::1]", "[::1]:8080", "%41.b"]
+        {
             assert!(is_host(good.as_bytes()), "{good}");
         }
         for bad in [
-            "a b", "a,b", "a/b", "a@b", "a:b", "a:80:80", "a:999999", "[::1", "::1", "[]", "[x]",
-            "[::1]x", "a]", "a?b", "a#b", "a\\b", "a\u{e9}",
+            "",
+            ":80",
+            "a b",
+            "a,b",
+            "a/b",
+            "a@b",
+            "a:b",
+            "a:80:80",
+            "a:65536",
+            "a:99999",
+            "a:999999",
+            "[::1]:65536",
+            "[::1",
+            "::1",
+            "[]",
+            "[x]",
+            "[::1]x",
+            "a]",
+            "a?b",
+            "a#b",
+            "a\\b",
+            "a\u{e9}",
         ] {
             assert!(!is_host(bad.as_bytes()), "{bad}");
         }

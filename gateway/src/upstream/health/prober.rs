@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tower::{BoxError, Service, ServiceExt as _};
 
 use super::state::Probed;
-use crate::upstream::{Connector, Node};
+use crate::upstream::{Connector, Node, UpstreamError};
 
 /// How nodes are probed.
 #[derive(Clone, Debug)]
@@ -63,6 +63,7 @@ impl<C: Connector<NoBody>> Prober<C> {
         {
             Ok(Ok(status)) if !status.is_server_error() => Probed::Ready,
             Ok(Ok(StatusCode::SERVICE_UNAVAILABLE)) => Probed::NotReady,
+            Ok(Err(error)) if says_unavailable(&error) => Probed::NotReady,
             Ok(Ok(_) | Err(_)) | Err(_) => Probed::NoAnswer,
         };
         node.health().probed(probed);
@@ -71,6 +72,11 @@ impl<C: Connector<NoBody>> Prober<C> {
             tracing::info!(node = %node.name(), up = is_up, ?probed, "health of a node changed");
         }
     }
+}
+
+/// Whether the error is the node's own word that it is not ready.
+fn says_unavailable(error: &BoxError) -> bool {
+    matches!(UpstreamError::find(&**error), Some(UpstreamError::Unavailable(_)))
 }
 
 async fn ask<E, R>(endpoint: E, path: Uri) -> Result<StatusCode, BoxError>

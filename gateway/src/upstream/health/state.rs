@@ -1,10 +1,14 @@
 //! The state of one node.
 use std::{
-    sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use kamaitachi_layers::select;
+use kamaitachi_policies::outlier::{Outlier, OutlierConfig, Places};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -16,20 +20,103 @@ pub struct HealthConfig {
     /// Successful probes in a row after which it is up again. Default 2: one success could be the last before the next
     /// crash.
     pub healthy_after: u32,
+    /// Requests in a row in which another node answered first, after which it is left alone; 0 = never. Default 5.
+    pub lost_hedges: u32,
     /// How long a node that failed requests is left alone at first. Default 1 s.
     pub back_off: Duration,
     /// How long at most. Default 30 s.
     pub max_back_off: Duration,
+    /// Whether somebody probes it: then a back-off does not end before a probe has passed. Default no.
+    pub is_probed: bool,
 }
 
 impl Default for HealthConfig {
     fn default() -> Self {
+        let defaults = OutlierConfig::default();
         Self {
-            unhealthy_after: 3,
+            unhealthy_after: defaults.failures,
             healthy_after: 2,
-            back_off: Duration::from_secs(1),
-            max_back_off: Duration::from_secs(30),
+            lost_hedges: defaults.losses,
+            back_off: defaults.time,
+            max_back_off: defaults.max_time,
+            is_probed: false,
         }
+    }
+}
+
+impl HealthConfig {
+    fn outlier(self) -> Outlier {
+        Outlier::new(OutlierConfig {
+            failures: self.unhealthy_after,
+            losses: self.lost_hedges,
+            time: self.back_off,
+            max_time: self.max_back_off,
+        })
+    }
+}
+
+/// Why a node is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ejected {
+    /// It failed requests.
+    Failing,
+    /// Others answered in its place.
+    Late,
+    /// It said itself that it is not there for requests.
+    Refusing,
+}
+
+impl Ejected {
+    /// All there are, in the order of [`Health::ejections`].
+    pub const ALL: [Self; 3] = [Self::Failing, Self::Late, Self::Refusing];
+
+    /// The word for it in metrics and logs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Failing => "failing",
+            Self::Late => "late",
+            Self::Refusing => "refusing",
+        }
+    }
+}
+
+/// How many nodes of a cluster may be out for being late, and how many are.
+#[derive(Debug)]
+pub struct LatePlaces {
+    places: Places,
+    nodes: AtomicUsize,
+    taken: AtomicUsize,
+}
+
+impl LatePlaces {
+    /// Those of a cluster of so many nodes.
+    #[must_use]
+    pub fn new(places: Places, nodes: usize) -> Arc<Self> {
+        let (nodes, taken) = (AtomicUsize::new(nodes), AtomicUsize::new(0));
+        Arc::new(Self { places, nodes, taken })
+    }
+
+    /// The cluster has so many nodes now.
+    pub fn resize(&self, nodes: usize) {
+        self.nodes.store(nodes, Relaxed);
+    }
+
+    fn take(self: &Arc<Self>) -> Option<Place> {
+        let most = self.places.of(self.nodes.load(Relaxed));
+        let more = |taken: usize| (taken < most).then_some(taken + 1);
+        self.taken.fetch_update(Relaxed, Relaxed, more).ok()?;
+        Some(Place(Arc::clone(self)))
+    }
+}
+
+/// One of [`LatePlaces`], until dropped.
+#[derive(Debug)]
+struct Place(Arc<LatePlaces>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Relaxed);
     }
 }
 
@@ -49,18 +136,19 @@ pub(super) enum Probed {
 pub struct Health {
     config: HealthConfig,
     flag: select::Health,
-    // Failed requests in a row; read on every answer.
-    failures: AtomicU32,
+    places: Arc<LatePlaces>,
+    // Whether there is anything to forgive; read on every answer.
+    blemished: AtomicBool,
     // Whether there is a back-off to end; read on every tick.
     backing_off: AtomicBool,
+    ejections: [AtomicU64; Ejected::ALL.len()],
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    left_alone_until: Option<Instant>,
-    /// Back-offs since the last answer.
-    back_offs: u32,
+    outlier: Outlier,
+    place: Option<Place>,
     /// Whether probes are against it.
     probed_down: bool,
     probes_failed: u32,
@@ -68,13 +156,22 @@ struct State {
 }
 
 impl Health {
-    pub(in crate::upstream) fn new(config: HealthConfig) -> Self {
+    pub(in crate::upstream) fn new(config: HealthConfig, places: Arc<LatePlaces>) -> Self {
+        let state = State {
+            outlier: config.outlier(),
+            place: None,
+            probed_down: false,
+            probes_failed: 0,
+            probes_passed: 0,
+        };
         Self {
             config,
             flag: select::Health::new(),
-            failures: AtomicU32::new(0),
+            places,
+            blemished: AtomicBool::new(false),
             backing_off: AtomicBool::new(false),
-            state: Mutex::default(),
+            ejections: Default::default(),
+            state: Mutex::new(state),
         }
     }
 
@@ -90,9 +187,15 @@ impl Health {
         &self.flag
     }
 
+    /// How often it was left alone for what it did to requests, for the reasons of [`Ejected::ALL`].
+    #[must_use]
+    pub fn ejections(&self) -> [u64; Ejected::ALL.len()] {
+        self.ejections.each_ref().map(|n| n.load(Relaxed))
+    }
+
     /// A request was answered.
     pub(in crate::upstream) fn answered(&self) {
-        if self.failures.load(Relaxed) != 0 {
+        if self.blemished.load(Relaxed) {
             self.recovered();
         }
     }
@@ -100,29 +203,50 @@ impl Health {
     #[cold]
     fn recovered(&self) {
         let mut state = self.state.lock();
-        self.failures.store(0, Relaxed);
+        self.blemished.store(false, Relaxed);
+        state.outlier.answered();
         self.end_back_off(&mut state);
-        state.back_offs = 0;
         self.publish(&state);
     }
 
     /// A request failed in a way that speaks against the node.
     pub(in crate::upstream) fn failed(&self, now: Instant) {
-        let failures = self.failures.fetch_add(1, Relaxed).saturating_add(1);
-        if failures < self.config.unhealthy_after {
-            return;
-        }
         let mut state = self.state.lock();
-        if state.left_alone_until.is_some() {
-            return;
+        self.blemished.store(true, Relaxed);
+        if state.outlier.failed(now.into_std()) {
+            self.eject(&mut state, Ejected::Failing);
         }
-        let factor = 2_u32.saturating_pow(state.back_offs);
-        let back_off = self.config.back_off.saturating_mul(factor).min(self.config.max_back_off);
-        state.left_alone_until = Some(now + back_off);
-        state.back_offs = state.back_offs.saturating_add(1);
+    }
+
+    /// Another node answered a request that this one was asked first, and has not answered.
+    pub(in crate::upstream) fn lost(&self, now: Instant) {
+        let mut state = self.state.lock();
+        self.blemished.store(true, Relaxed);
+        let mut place = None;
+        let may = || {
+            place = self.places.take();
+            place.is_some()
+        };
+        if state.outlier.lost(now.into_std(), may) {
+            state.place = place;
+            self.eject(&mut state, Ejected::Late);
+        }
+    }
+
+    /// It said itself that it is not there for requests: as good as a probe that says so.
+    pub(in crate::upstream) fn refused(&self, now: Instant) {
+        let mut state = self.state.lock();
+        self.blemished.store(true, Relaxed);
+        if state.outlier.eject(now.into_std()) {
+            self.eject(&mut state, Ejected::Refusing);
+        }
+    }
+
+    fn eject(&self, state: &mut State, why: Ejected) {
+        self.ejections[why as usize].fetch_add(1, Relaxed);
         state.probes_passed = 0;
         self.backing_off.store(true, Relaxed);
-        self.publish(&state);
+        self.publish(state);
     }
 
     /// Ends a back-off whose time is over.
@@ -131,7 +255,9 @@ impl Health {
             return;
         }
         let mut state = self.state.lock();
-        if state.left_alone_until.is_some_and(|until| until <= now) {
+        // Requests need not find out what a probe can.
+        let is_vouched_for = !self.config.is_probed || state.probes_passed > 0;
+        if state.outlier.is_over(now.into_std()) && is_vouched_for {
             self.end_back_off(&mut state);
             self.publish(&state);
         }
@@ -160,12 +286,13 @@ impl Health {
     }
 
     fn end_back_off(&self, state: &mut State) {
-        state.left_alone_until = None;
+        state.outlier.readmit();
+        state.place = None;
         self.backing_off.store(false, Relaxed);
     }
 
     fn publish(&self, state: &State) {
-        self.flag.set(state.left_alone_until.is_none() && !state.probed_down);
+        self.flag.set(!state.outlier.is_out() && !state.probed_down);
     }
 }
 
@@ -176,9 +303,15 @@ mod tests {
     const CONFIG: HealthConfig = HealthConfig {
         unhealthy_after: 3,
         healthy_after: 2,
+        lost_hedges: 2,
         back_off: Duration::from_secs(1),
         max_back_off: Duration::from_secs(3),
+        is_probed: false,
     };
+
+    fn made(config: HealthConfig) -> Health {
+        Health::new(config, LatePlaces::new(Places::default(), 2))
+    }
 
     fn fail(health: &Health, times: u32, now: Instant) {
         (0..times).for_each(|_| health.failed(now));
@@ -186,7 +319,7 @@ mod tests {
 
     #[test]
     fn failures_in_a_row_and_no_others_take_a_node_out() {
-        let (health, now) = (Health::new(CONFIG), Instant::now());
+        let (health, now) = (made(CONFIG), Instant::now());
         fail(&health, 2, now);
         health.answered();
         fail(&health, 2, now);
@@ -197,7 +330,7 @@ mod tests {
 
     #[test]
     fn a_back_off_ends_with_time_and_doubles_up_to_its_limit() {
-        let (health, mut now) = (Health::new(CONFIG), Instant::now());
+        let (health, mut now) = (made(CONFIG), Instant::now());
         fail(&health, 3, now);
         for secs in [1, 2, 3, 3] {
             let until = now + Duration::from_secs(secs);
@@ -213,7 +346,7 @@ mod tests {
 
     #[test]
     fn an_answer_makes_it_as_good_as_new() {
-        let (health, now) = (Health::new(CONFIG), Instant::now());
+        let (health, now) = (made(CONFIG), Instant::now());
         fail(&health, 3, now);
         health.answered();
         assert!(health.is_up());
@@ -224,7 +357,7 @@ mod tests {
 
     #[test]
     fn probes_need_several_failures_but_not_ready_counts_at_once() {
-        let health = Health::new(CONFIG);
+        let health = made(CONFIG);
         for probed in [Probed::NoAnswer, Probed::NoAnswer, Probed::Ready, Probed::NoAnswer] {
             health.probed(probed);
             assert!(health.is_up());
@@ -233,14 +366,14 @@ mod tests {
         health.probed(Probed::NoAnswer);
         assert!(!health.is_up());
 
-        let health = Health::new(CONFIG);
+        let health = made(CONFIG);
         health.probed(Probed::NotReady);
         assert!(!health.is_up());
     }
 
     #[test]
     fn probes_bring_it_back_after_several_successes_in_a_row() {
-        let health = Health::new(CONFIG);
+        let health = made(CONFIG);
         health.probed(Probed::NotReady);
         for probed in [Probed::Ready, Probed::NoAnswer, Probed::Ready] {
             health.probed(probed);
@@ -252,7 +385,7 @@ mod tests {
 
     #[test]
     fn probes_end_a_back_off_but_not_with_earlier_successes() {
-        let (health, now) = (Health::new(CONFIG), Instant::now());
+        let (health, now) = (made(CONFIG), Instant::now());
         (0..5).for_each(|_| health.probed(Probed::Ready));
         fail(&health, 3, now);
         health.probed(Probed::Ready);
@@ -263,11 +396,57 @@ mod tests {
 
     #[test]
     fn the_end_of_a_back_off_does_not_overrule_probes() {
-        let (health, now) = (Health::new(CONFIG), Instant::now());
+        let (health, now) = (made(CONFIG), Instant::now());
         health.probed(Probed::NotReady);
         fail(&health, 3, now);
         health.tick(now + Duration::from_secs(60));
         health.answered();
         assert!(!health.is_up());
+    }
+
+    #[test]
+    fn where_there_are_probes_one_must_pass_before_a_back_off_ends() {
+        let config = HealthConfig { is_probed: true, ..CONFIG };
+        let (health, now) = (made(config), Instant::now());
+        health.probed(Probed::Ready);
+        fail(&health, 3, now);
+        let over = now + Duration::from_secs(1);
+        health.tick(over);
+        assert!(!health.is_up(), "earlier probes do not count");
+        health.probed(Probed::Ready);
+        assert!(!health.is_up(), "one does not end it before its time");
+        health.tick(over);
+        assert!(health.is_up());
+    }
+
+    #[test]
+    fn only_so_many_nodes_are_out_for_being_late_and_any_number_for_failing() {
+        let places = LatePlaces::new(Places::default(), 3);
+        let nodes = [(); 3].map(|()| Health::new(CONFIG, Arc::clone(&places)));
+        let now = Instant::now();
+        let lose = |times: usize| (0..times).for_each(|_| nodes.iter().for_each(|n| n.lost(now)));
+        let up = || nodes.each_ref().map(Health::is_up);
+        lose(9);
+        assert_eq!(up(), [false, true, true]);
+        nodes[0].answered();
+        lose(1);
+        assert_eq!(up(), [true, false, true], "the place went to the next");
+        fail(&nodes[2], 3, now);
+        fail(&nodes[0], 3, now);
+        assert_eq!(up(), [false; 3]);
+        assert_eq!(nodes[1].ejections(), [0, 1, 0]);
+        let [_, late, _] = nodes;
+        drop(late);
+        assert_eq!(places.taken.load(Relaxed), 0, "a node that is gone takes no place");
+    }
+
+    #[test]
+    fn a_node_that_says_that_it_is_going_is_left_alone_at_once() {
+        let (health, now) = (made(CONFIG), Instant::now());
+        health.refused(now);
+        assert!(!health.is_up());
+        assert_eq!(health.ejections(), [0, 0, 1]);
+        health.tick(now + Duration::from_secs(1));
+        assert!(health.is_up());
     }
 }

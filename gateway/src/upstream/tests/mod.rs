@@ -1,5 +1,6 @@
 //! The client against upstreams that follow a script, over real sockets and a clock that jumps ahead when all wait.
 mod answers;
+mod elsewhere;
 mod healthy;
 mod kept;
 mod requests;

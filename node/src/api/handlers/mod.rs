@@ -10,7 +10,12 @@ use std::{fmt::Display, time::SystemTime};
 use bytes::Bytes;
 use http::request::Parts;
 
-use super::{app::App, body, failure::Failure, json::Quoted};
+use super::{
+    app::App,
+    body,
+    failure::{Failure, Unready},
+    json::Quoted,
+};
 use crate::{model::Epoch, store::StoreError};
 
 /// The body of a request that takes JSON.
@@ -48,7 +53,7 @@ fn of_store(error: &StoreError) -> Failure {
         StoreError::Overloaded { .. } => {
             Failure::Busy("too many reads wait for the store; try again")
         }
-        StoreError::Closed => Failure::NotReady("the node is stopping"),
+        StoreError::Closed => Failure::NotReady(Unready::Draining),
         StoreError::Panicked | StoreError::Unexpected(_) => {
             tracing::error!(?error, "the store failed");
             Failure::Internal

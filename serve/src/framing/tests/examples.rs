@@ -95,6 +95,8 @@ fn hosts_are_one_and_well_formed() {
     refuses("GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", Violation::HostCount);
     refuses("GET / HTTP/1.1\r\nHost: a, b\r\n\r\n", Violation::HostValue);
     refuses("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", Violation::HostValue);
+    refuses("GET / HTTP/1.1\r\nHost: a:99999\r\n\r\n", Violation::HostValue);
+    refuses("GET / HTTP/1.1\r\nHost: \r\n\r\n", Violation::HostValue);
 }
 
 #[test]

@@ -31,9 +31,11 @@ fn field(line: &[u8]) -> Option<(String, String)> {
 
 fn is_host(value: &str) -> bool {
     let (host, port) = value.split_once(':').unwrap_or((value, ""));
-    host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+;=%".contains(&b))
+    let is_port = || port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    !host.is_empty()
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~!$&'()*+;=%".contains(&b))
         && port.len() <= 5
-        && port.bytes().all(|b| b.is_ascii_digit())
+        && (port.is_empty() || is_port())
 }
 
 /// Whether the stream is well-formed requests; `None` where it ends inside one.
