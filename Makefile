@@ -11,6 +11,7 @@ up: tools ## Build and start the embedded cluster on sample data; Ctrl-C ends it
 	exec target/release/kamaitachi-gateway demo
 
 test: tools ## Run every test.
+	@test -x /usr/bin/etcd || .ci/install-etcd
 	$(CARGO) test --workspace --all-features --locked
 
 lint: tools ## Formatting, clippy, documentation, who may use whom.

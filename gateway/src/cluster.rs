@@ -8,23 +8,13 @@ use kamaitachi_layers::{
 };
 use kamaitachi_policies::{breaker::BreakerConfig, outlier::Places};
 use parking_lot::Mutex;
-use tokio::sync::watch;
+
+pub use kamaitachi_discovery::{Membership, fixed};
 
 use crate::{
     config::{Config, NodeAddr, RingConfig},
     upstream::{HealthConfig, LatePlaces, Node},
 };
-
-/// The nodes that answer reads, as they come and go. A static list is one that never changes.
-///
-/// Whoever discovers nodes sends lists into the other end; whoever uses them follows the changes.
-pub type Membership = watch::Receiver<Arc<[NodeAddr]>>;
-
-/// A list that stays as it is.
-#[must_use]
-pub fn fixed(nodes: Vec<NodeAddr>) -> Membership {
-    watch::channel(nodes.into()).1
-}
 
 /// The nodes, seen by all workers.
 #[derive(Debug)]

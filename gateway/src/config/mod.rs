@@ -6,7 +6,6 @@
 mod defaults;
 mod limits;
 mod listen;
-mod node;
 mod policy;
 mod route;
 #[cfg(test)]
@@ -23,9 +22,9 @@ use kamaitachi_serve::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use kamaitachi_discovery::{InvalidNodeAddr, NodeAddr};
 pub use limits::RawLimits;
 pub use listen::{Log, RawAdmin, RawLog, RawServer, Server};
-pub use node::{InvalidNodeAddr, NodeAddr};
 pub use policy::{
     ClientKey, ClientLimit, RateLimits, RawBreaker, RawForward, RawRateLimit, RawRetry, Retries,
 };

@@ -6,7 +6,7 @@ use kamaitachi_policies::ring::{DEFAULT_REPLICAS, Spread};
 use kamaitachi_serve::config::{List, Millis, Mistakes, Seconds};
 use serde::{Deserialize, Serialize};
 
-use super::{Server, node::NodeAddr};
+use super::{NodeAddr, Server};
 
 /// A node in the same network answers a connection attempt within milliseconds; a second is a node that is gone.
 const CONNECT_TIMEOUT: Millis = Millis::of(1_000);

@@ -1,6 +1,9 @@
-//! The address of a node, as it is configured.
+//! The address of a node, as it is written.
 
 use std::{fmt, str::FromStr, sync::Arc};
+
+/// The longest text that is taken for an address: a name of 253 bytes, a colon and a port, rounded up.
+const LONGEST: usize = 260;
 
 /// `HOST:PORT` of a node. The text is kept as it was written: it is the node's name on the ring, in metrics and in
 /// `X-Kamaitachi-Node`, and to change it moves the node's keys.
@@ -26,6 +29,13 @@ impl NodeAddr {
         let host = self.0.rsplit_once(':').map_or(&*self.0, |(host, _)| host);
         host.trim_start_matches('[').trim_end_matches(']')
     }
+
+    /// The port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        // Was seen to be a number when the address was made.
+        self.0.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or_default()
+    }
 }
 
 /// A text that is not the address of a node.
@@ -38,6 +48,10 @@ impl FromStr for NodeAddr {
 
     fn from_str(text: &str) -> Result<Self, InvalidNodeAddr> {
         let text = text.trim();
+        if text.len() > LONGEST {
+            let cut: String = text.chars().take(40).collect();
+            return Err(InvalidNodeAddr(format!("{cut}…")));
+        }
         let parts = text.rsplit_once(':');
         let known = parts.is_some_and(|(host, port)| {
             is_host(host)
@@ -84,7 +98,8 @@ mod tests {
         for text in ["127.0.0.1:8081", "localhost:8081", "node-1.rack_2.example:80", "[::1]:8081"] {
             assert_eq!(text.parse::<NodeAddr>().unwrap().as_str(), text);
         }
-        assert_eq!("[::1]:8081".parse::<NodeAddr>().unwrap().host(), "::1");
+        let address = "[::1]:8081".parse::<NodeAddr>().unwrap();
+        assert_eq!((address.host(), address.port()), ("::1", 8081));
     }
 
     #[test]
@@ -105,5 +120,8 @@ mod tests {
         ] {
             assert!(text.parse::<NodeAddr>().is_err(), "{text:?} was taken");
         }
+        let long = format!("{}:80", "a".repeat(1 << 20));
+        let refused = long.parse::<NodeAddr>().unwrap_err();
+        assert!(refused.to_string().len() < 300, "a long text is told whole");
     }
 }
