@@ -52,6 +52,12 @@ pub enum StoreError {
     /// The file is damaged: a page of it makes no sense. No write is taken from then on.
     #[error("the store's file is damaged")]
     Corrupt,
+    /// The store follows a master and takes no writes of its own.
+    #[error("the store follows a master and takes no writes of its own")]
+    Follows,
+    /// The store is not what the master's changes build on. It has to start from a copy.
+    #[error("the store is not what the master's changes build on: {0}")]
+    Diverged(&'static str),
     /// The store was closed.
     #[error("the store is closed")]
     Closed,

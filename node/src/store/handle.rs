@@ -2,14 +2,16 @@
 
 use std::{
     fmt,
+    path::Path,
     sync::{Arc, atomic::Ordering},
 };
 
 use super::{
-    Changes, DataInfo, DataPage, DataSave, DataSearch, DataTable, Found, Need, OpenError, Options,
-    RowBatch, StoreError, Totals, WriteObserver,
+    Change, Changes, Cursor, DataInfo, DataPage, DataSave, DataSearch, DataTable, Found, LogRead,
+    Mark, Need, OpenError, Options, RowBatch, StoreError, Totals, WriteObserver, copy,
     data::sql as data,
-    ingest, members, read,
+    history::History,
+    ingest, log, members, read,
     shared::Shared,
     tags::{self, Tag},
     threads::{self, Threads},
@@ -27,6 +29,7 @@ pub struct Store {
     shared: Arc<Shared>,
     pub(super) threads: Arc<Threads>,
     max_rows: usize,
+    path: Arc<Path>,
 }
 
 impl fmt::Debug for Store {
@@ -51,8 +54,9 @@ impl Store {
     /// If the file cannot be opened, is damaged, or is the database of another program.
     pub async fn open(options: Options) -> Result<Self, OpenError> {
         let (shared, max_rows) = (Arc::new(Shared::default()), options.max_rows);
+        let path = Arc::from(&*options.path);
         let threads = threads::start(options, &shared).await?;
-        Ok(Self { shared, threads: Arc::new(threads), max_rows })
+        Ok(Self { shared, threads: Arc::new(threads), max_rows, path })
     }
 
     /// Adds someone who is told of every write from now on.
@@ -244,6 +248,50 @@ impl Store {
     ) -> Result<Written<bool>, StoreError> {
         let id = id.to_owned();
         self.threads.write(1, move |writing| data::delete(writing, table, &id)).await
+    }
+
+    /// Where in which history the store is, as of the last commit.
+    #[must_use]
+    pub fn mark(&self) -> Arc<Mark> {
+        self.shared.mark.load_full()
+    }
+
+    /// What the log has after `cursor`: about so many bytes, at least one part, if there is one.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub async fn log_after(&self, cursor: &Cursor, bytes: usize) -> Result<LogRead, StoreError> {
+        let cursor = cursor.clone();
+        self.threads.read(move |reader, _| log::read(reader, &cursor, bytes)).await
+    }
+
+    /// Copies the store, as of one revision, to a file that is not there yet, by SQLite's backup.
+    /// Answers with the mark of the copy. Writes go on meanwhile.
+    ///
+    /// Dropping the future leaves the copying to end by itself.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store cannot be read or the copy not be written.
+    pub async fn copy_to(&self, to: &Path) -> Result<Mark, StoreError> {
+        let (from, to) = (Arc::clone(&self.path), to.to_owned());
+        let copying = tokio::task::spawn_blocking(move || copy::copy(&from, &to));
+        copying.await.unwrap_or(Err(StoreError::Panicked))
+    }
+
+    /// Applies whole commits of the master's log, in one transaction with the mark of how far that
+    /// is. Answers with the last of their revisions.
+    ///
+    /// # Errors
+    /// [`StoreError::Diverged`] if they are not the very next ones, or do not fit what is there;
+    /// otherwise if the write failed. Nothing is changed then.
+    pub async fn apply(&self, changes: Vec<Change>) -> Result<Written<()>, StoreError> {
+        let weight = changes.len();
+        self.threads
+            .write(weight, move |writing| {
+                let history = History::load(writing.conn)?;
+                log::apply(writing, &history, &changes)
+            })
+            .await
     }
 
     /// Finishes what is queued, joins the threads, and folds the write-ahead log into the file.

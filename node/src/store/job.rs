@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::{StoreError, Totals, Touched, Written};
+use super::{StoreError, Totals, Touched, Written, log::Applied};
 use crate::model::{Indicators, Revision};
 
 /// What a write works with: the open transaction and the notes it leaves.
@@ -19,6 +19,10 @@ pub(super) struct Writing<'c> {
     pub(super) indicators: Arc<Indicators>,
     /// How much there is as this write leaves it.
     pub(super) totals: Totals,
+    /// What it logs itself, apart from rows.
+    pub(super) ops: Vec<u8>,
+    /// What it took over from a master's log.
+    pub(super) applied: Option<Applied>,
 }
 
 /// A write whose types do not matter to the thread.

@@ -21,16 +21,19 @@
 
 mod check;
 mod connect;
+mod copy;
 mod data;
 pub mod dates;
 mod error;
 mod facts;
 mod handle;
 mod health;
+mod history;
 mod import;
 mod ingest;
 mod intern;
 mod job;
+mod log;
 mod members;
 mod needs;
 mod observe;
@@ -53,7 +56,9 @@ pub use self::{
     data::{DataInfo, DataPage, DataSave, DataSearch, DataTable, Points, SaveMode},
     error::{OpenError, OpenReason, StoreError},
     handle::{Store, Written},
+    history::Mark,
     import::{ImportError, ImportSummary, import},
+    log::{Change, Cursor, LogLimits, LogRead},
     needs::{Changes, Found, FoundRow, Need, Rows, Totals},
     observe::{Touched, WriteObserver},
     options::{Durability, MAX_ROWS, Options},

@@ -2,6 +2,8 @@
 
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
+use super::LogLimits;
+
 /// When a commit is on the disk itself, not just with the kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
@@ -42,6 +44,11 @@ pub struct Options {
     pub look_over: Duration,
     /// How often to look for rows that another process wrote. Default 1 s.
     pub look_outside: Duration,
+    /// How much of the past is kept for those who follow this store.
+    pub log: LogLimits,
+    /// Whether the store follows a master: it then takes nothing but that master's changes, and
+    /// keeps no log. Default no.
+    pub follows: bool,
 }
 
 /// Rows of one read unless told otherwise: 10,000 subjects over fifty years of quarters.
@@ -63,6 +70,8 @@ impl Options {
             max_rows: MAX_ROWS,
             look_over: Duration::ZERO,
             look_outside: Duration::from_secs(1),
+            log: LogLimits::default(),
+            follows: false,
         }
     }
 }

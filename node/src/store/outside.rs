@@ -26,18 +26,20 @@ pub(super) fn written_since(conn: &Connection, revision: Revision) -> Result<Tou
 }
 
 /// Brings `subjects` and the totals in line with the noted rows, as the write after `state`.
+/// Answers whether tags are among the notes.
 pub(super) fn take_in(
     conn: &Connection,
     state: &mut State,
     touched: &mut Touched,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let revision = state.revision + 1;
     let noted = members::list(conn, "SELECT DISTINCT subject_key FROM outside_changes", [])?;
-    let mut totals = state.totals;
+    let (mut totals, mut tags) = (state.totals, false);
     for subject in noted {
         // Tags are noted under the empty name.
         touched.membership = true;
         if subject.is_empty() {
+            tags = true;
             continue;
         }
         let before = facts::load(conn, &subject)?;
@@ -52,7 +54,7 @@ pub(super) fn take_in(
     conn.execute("DELETE FROM outside_changes", [])?;
     tracing::info!(subjects = touched.subjects.len(), "took in rows that others wrote");
     state.advance(revision, totals, touched.membership);
-    Ok(())
+    Ok(tags)
 }
 
 fn count(totals: &mut Totals, facts: Option<&facts::Facts>, sign: i64) {

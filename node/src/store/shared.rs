@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::{Totals, Touched, WriteObserver, health::Health};
+use super::{Mark, Totals, Touched, WriteObserver, health::Health};
 use crate::model::{Indicators, Revision};
 
 /// The published state of a store, as of the last commit.
@@ -24,6 +24,7 @@ pub(super) struct Shared {
     pub(super) confirmed: watch::Sender<Revision>,
     pub(super) indicators: ArcSwap<Indicators>,
     pub(super) totals: ArcSwap<Totals>,
+    pub(super) mark: ArcSwap<Mark>,
     observers: Mutex<Vec<Arc<dyn WriteObserver>>>,
     pub(super) closed: AtomicBool,
     pub(super) health: Health,
@@ -37,9 +38,11 @@ impl Shared {
     }
 
     /// Makes a commit known.
-    pub(super) fn publish(&self, revision: Revision, totals: Totals, indicators: Arc<Indicators>) {
+    pub(super) fn publish(&self, mark: Mark, totals: Totals, indicators: Arc<Indicators>) {
+        let revision = mark.revision;
         self.indicators.store(indicators);
         self.totals.store(Arc::new(totals));
+        self.mark.store(Arc::new(mark));
         self.revision.store(revision, Ordering::Release);
     }
 

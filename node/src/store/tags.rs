@@ -1,6 +1,6 @@
 //! Tags by which selections pick subjects.
 
-use super::{StoreError, job::Writing};
+use super::{StoreError, job::Writing, log};
 
 /// `keyword` of `subject` under the tag family `id`, such as `concept`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,10 @@ pub(super) fn add(writing: &mut Writing<'_>, tags: &[Tag]) -> Result<(), StoreEr
     )?;
     for Tag { subject, id, keyword } in tags {
         insert.execute([subject, id, keyword])?;
+    }
+    drop(insert);
+    for Tag { subject, id, keyword } in tags {
+        log::tag_added(writing, [subject, id, keyword]);
     }
     Ok(())
 }

@@ -54,6 +54,9 @@ fn of_store(error: &StoreError) -> Failure {
             Failure::Busy("too many reads wait for the store; try again")
         }
         StoreError::Closed => Failure::NotReady(Unready::Draining),
+        StoreError::Follows | StoreError::Diverged(_) => {
+            Failure::Busy("this node follows a master and takes no writes of its own")
+        }
         StoreError::Panicked | StoreError::Unexpected(_) => {
             tracing::error!(?error, "the store failed");
             Failure::Internal

@@ -12,7 +12,7 @@ use crate::{
         StoreError,
         dates::date_time,
         job::Writing,
-        members,
+        log, members,
         reader::{Reader, snapshot},
     },
 };
@@ -22,12 +22,16 @@ pub(in crate::store) fn save(writing: &mut Writing<'_>, save: &DataSave) -> Resu
     let conn = writing.conn;
     let (table, id) = (save.table.number(), &save.id);
     let created = save.create_time.clone().unwrap_or_else(|| date_time(save.now));
-    conn.prepare_cached(
-        "INSERT INTO data_info (table_id, id, create_time, update_time) VALUES (?1, ?2, ?3, ?4) \
-         ON CONFLICT (table_id, id) DO UPDATE SET update_time = ?4",
-    )?
-    .execute(params![table, id, created, save.now])?;
-    if save.mode == SaveMode::Replace {
+    let created: String = conn
+        .prepare_cached(
+            "INSERT INTO data_info (table_id, id, create_time, update_time) \
+             VALUES (?1, ?2, ?3, ?4) ON CONFLICT (table_id, id) DO UPDATE SET update_time = ?4 \
+             RETURNING create_time",
+        )?
+        .query_row(params![table, id, created, save.now], |row| row.get(0))?;
+    let replaces = save.mode == SaveMode::Replace;
+    log::series_saved(writing, save, &created, replaces);
+    if replaces {
         conn.prepare_cached("DELETE FROM data_points WHERE table_id = ?1 AND id = ?2")?
             .execute(params![table, id])?;
     }
@@ -46,6 +50,7 @@ pub(in crate::store) fn delete(
     table: DataTable,
     id: &str,
 ) -> Result<bool, StoreError> {
+    log::series_gone(writing, table, id);
     let key = params![table.number(), id];
     let conn = writing.conn;
     conn.prepare_cached("DELETE FROM data_points WHERE table_id = ?1 AND id = ?2")?.execute(key)?;

@@ -34,15 +34,42 @@ const LONGEST: usize = 64;
 /// Most columns: SQLite allows 2,000, and one can always still be added by hand.
 const MOST: usize = 1_990;
 
-struct Column {
+struct Any {
     name: String,
     /// Declared with a type that SQLite takes for REAL, and writable.
     real: bool,
 }
 
+/// A column of `finance_data` that can be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::store) struct Column {
+    pub(in crate::store) name: String,
+    /// The type it was declared with.
+    pub(in crate::store) kind: String,
+    /// Whether there is no more to it: no default, nulls allowed.
+    pub(in crate::store) plain: bool,
+}
+
+/// The columns of `finance_data` that can be written, in their order.
+pub(in crate::store) fn columns(conn: &Connection) -> rusqlite::Result<Vec<Column>> {
+    let sql = "SELECT name, type, \"notnull\" = 0 AND dflt_value IS NULL \
+               FROM pragma_table_xinfo('finance_data') WHERE hidden = 0 ORDER BY cid";
+    let mut select = conn.prepare_cached(sql)?;
+    let found = select.query_map([], |row| {
+        Ok(Column { name: row.get(0)?, kind: row.get(1)?, plain: row.get(2)? })
+    })?;
+    found.collect()
+}
+
+/// Columns as SQL lists them.
+pub(in crate::store) fn listed(columns: &[Column]) -> String {
+    let quoted: Vec<String> = columns.iter().map(|column| quoted(&column.name)).collect();
+    quoted.join(", ")
+}
+
 /// Fails if a table lacks a column.
 pub(super) fn require(conn: &Connection, table: &str, names: &[&str]) -> Result<(), OpenReason> {
-    let there = columns(conn, table)?;
+    let there = all(conn, table)?;
     match names.iter().find(|name| !there.iter().any(|c| c.name.eq_ignore_ascii_case(name))) {
         Some(name) => Err(OpenReason::Foreign(format!("its table {table} has no column {name}"))),
         None => Ok(()),
@@ -52,7 +79,7 @@ pub(super) fn require(conn: &Connection, table: &str, names: &[&str]) -> Result<
 /// Adds the columns an older file does not have yet; gives those without a default, which are
 /// empty.
 pub(super) fn add_missing(conn: &Connection) -> Result<Vec<&'static str>, OpenReason> {
-    let there = columns(conn, "finance_data")?;
+    let there = all(conn, "finance_data")?;
     let mut added = Vec::new();
     for (name, kind) in ADDED {
         if !there.iter().any(|column| column.name.eq_ignore_ascii_case(name)) {
@@ -70,13 +97,13 @@ pub(in crate::store) fn indicators(
     conn: &Connection,
     known: &Indicators,
 ) -> rusqlite::Result<Indicators> {
-    let mut all = known.clone();
-    for column in columns(conn, "finance_data")? {
+    let mut indicators = known.clone();
+    for column in all(conn, "finance_data")? {
         if column.real && !is_text(&column.name) {
-            all.add(&column.name);
+            indicators.add(&column.name);
         }
     }
-    Ok(all)
+    Ok(indicators)
 }
 
 /// Adds a column for a new indicator; does nothing if it is one already.
@@ -91,7 +118,7 @@ pub(in crate::store) fn add_indicator(
     }
     let invalid = |reason| StoreError::InvalidIndicator { name: name.into(), reason, line };
     check_name(name).map_err(invalid)?;
-    let there = columns(conn, "finance_data")?;
+    let there = all(conn, "finance_data")?;
     if there.iter().any(|column| column.name.eq_ignore_ascii_case(name)) {
         return Err(invalid("there is a column of that name which is not this indicator"));
     }
@@ -128,12 +155,12 @@ fn is_text(name: &str) -> bool {
     REQUIRED.iter().chain(texts).any(|text| name.eq_ignore_ascii_case(text))
 }
 
-fn columns(conn: &Connection, table: &str) -> rusqlite::Result<Vec<Column>> {
+fn all(conn: &Connection, table: &str) -> rusqlite::Result<Vec<Any>> {
     let sql = "SELECT name, type, hidden FROM pragma_table_xinfo(?1)";
     let mut select = conn.prepare_cached(sql)?;
     let found = select.query_map([table], |row| {
         let (name, kind, hidden): (String, String, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        Ok(Column { name, real: hidden == 0 && is_real(&kind) })
+        Ok(Any { name, real: hidden == 0 && is_real(&kind) })
     })?;
     found.collect()
 }

@@ -19,6 +19,7 @@ CREATE TABLE IF NOT EXISTS subject_tags(
 ///   its end has a revision too.
 /// - `outside_changes`: subjects whose rows others wrote; the empty name stands for tags.
 /// - `data_info`, `data_points`: data management.
+/// - `store_history`, `change_log`: for those who follow; see `store::log`.
 pub(super) const OURS: &str = "
 CREATE TABLE IF NOT EXISTS store_state(
   id INTEGER PRIMARY KEY CHECK (id = 1), schema INTEGER NOT NULL, revision INTEGER NOT NULL,
@@ -39,6 +40,13 @@ CREATE TABLE IF NOT EXISTS data_info(
 CREATE TABLE IF NOT EXISTS data_points(
   table_id INTEGER NOT NULL, id TEXT NOT NULL, at INTEGER NOT NULL, point TEXT NOT NULL,
   PRIMARY KEY (table_id, id, at)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS store_history(
+  id INTEGER PRIMARY KEY CHECK (id = 1), lineage TEXT NOT NULL, nonce INTEGER NOT NULL,
+  columns INTEGER NOT NULL);
+INSERT OR IGNORE INTO store_history VALUES (1, '', 0, 0);
+CREATE TABLE IF NOT EXISTS change_log(
+  key INTEGER PRIMARY KEY, last INTEGER NOT NULL, ends INTEGER NOT NULL, before INTEGER NOT NULL,
+  nonce INTEGER NOT NULL, at INTEGER NOT NULL, ops BLOB NOT NULL);
 ";
 
 /// Notes what others write. This program's connections have triggers switched off.
@@ -68,7 +76,7 @@ BEGIN INSERT INTO outside_changes VALUES (''); END;
 
 /// Everything by name that a complete file has. A script that drops `finance_data` to make it anew
 /// takes keys and triggers along.
-pub(super) const NAMES: [&str; 18] = [
+pub(super) const NAMES: [&str; 20] = [
     "finance_data",
     "finance_data_key",
     "subject_tags",
@@ -80,6 +88,8 @@ pub(super) const NAMES: [&str; 18] = [
     "outside_changes_subject",
     "data_info",
     "data_points",
+    "store_history",
+    "change_log",
     "finance_data_inserted_outside",
     "finance_data_updated_outside",
     "finance_data_moved_outside",

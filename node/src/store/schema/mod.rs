@@ -8,8 +8,12 @@ use std::collections::HashSet;
 
 use rusqlite::Connection;
 
-pub(super) use self::columns::{add_indicator, indicators, quoted};
-use super::{OpenReason, Totals, facts, state::State};
+pub(super) use self::columns::{Column, add_indicator, columns, indicators, listed, quoted};
+use super::{
+    OpenReason, Totals, facts,
+    history::{History, nonce},
+    state::State,
+};
 
 /// The schema this program writes.
 const SCHEMA: i64 = 1;
@@ -94,7 +98,19 @@ pub(crate) fn complete(conn: &Connection) -> Result<(), OpenReason> {
     if state.revision > 0 || totals != Totals::default() {
         state.advance(revision, totals, true);
     }
+    break_history(conn)?;
     Ok(state.save(conn)?)
+}
+
+/// Whoever follows the file starts from a copy: what was done to it is not logged.
+fn break_history(conn: &Connection) -> rusqlite::Result<()> {
+    conn.execute("DELETE FROM change_log", [])?;
+    let mut history = History::load(conn)?;
+    if !history.lineage.is_empty() {
+        history.nonce = nonce();
+    }
+    history.columns = columns(conn)?.len();
+    history.save(conn)
 }
 
 fn is_complete(conn: &Connection) -> Result<bool, OpenReason> {

@@ -7,6 +7,7 @@ mod durability;
 mod faults;
 mod import;
 mod legacy;
+mod log;
 mod model;
 mod outside;
 

@@ -1,5 +1,7 @@
 //! The writing thread: groups of writes, one commit each, observers told in order.
 
+mod catch_up;
+
 use std::{
     cell::Cell,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -11,11 +13,13 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use rusqlite::Connection;
 
 use super::{
-    Options, StoreError, Touched, connect,
+    LogLimits, Options, StoreError, Touched, connect,
     error::OpenReason,
+    history::History,
     job::{WriteJob, Writing},
-    outside, pages,
-    schema::{self, Kind},
+    log::{Account, Applied, Commit, Notes, wall_clock},
+    pages,
+    schema::{self, Column, Kind},
     shared::Shared,
     state::State,
     threads::Message,
@@ -31,6 +35,15 @@ struct Done {
     job: Box<dyn WriteJob>,
     revision: Revision,
     touched: Touched,
+    /// What it logged itself.
+    ops: Vec<u8>,
+}
+
+/// Where a group of writes ends, if it is committed.
+struct End {
+    state: State,
+    indicators: Arc<Indicators>,
+    applied: Option<Applied>,
 }
 
 /// The one connection that writes.
@@ -41,10 +54,22 @@ pub(super) struct Writer {
     /// The state of the file as of the last commit.
     state: State,
     indicators: Arc<Indicators>,
+    columns: Arc<[Column]>,
+    history: History,
+    log: Log,
     /// SQLite's number for the content as others left it; `None` before the first look.
     others: Option<i64>,
     /// The disk failed a write: a probe has to succeed before anything is acknowledged.
     fenced: Cell<bool>,
+}
+
+/// What the writer needs to log what it commits.
+struct Log {
+    limits: LogLimits,
+    /// A follower's changes are its master's: it logs none.
+    follows: bool,
+    notes: Notes,
+    account: Account,
 }
 
 impl Writer {
@@ -60,7 +85,22 @@ impl Writer {
         connect::use_log(&conn)?;
         let state = State::load(&conn)?;
         let indicators = Arc::new(schema::indicators(&conn, &Indicators::default())?);
+        let columns: Arc<[Column]> = schema::columns(&conn)?.into();
+        let mut history = History::load(&conn)?;
+        if history.lineage.is_empty() && !options.follows {
+            history = History::begin(columns.len());
+            history.save(&conn)?;
+        }
+        let log = Log {
+            limits: options.log,
+            follows: options.follows,
+            notes: Notes::take_from(&conn)?,
+            account: Account::load(&conn)?,
+        };
         let mut writer = Self {
+            columns,
+            history,
+            log,
             others: None,
             look_outside: options.look_outside,
             fenced: Cell::new(false),
@@ -159,6 +199,7 @@ impl Writer {
 
     /// Begins a transaction on the state this writer knows.
     fn begin(&mut self) -> Result<(), StoreError> {
+        self.log.notes.clear();
         loop {
             self.conn.execute_batch("BEGIN IMMEDIATE")?;
             if State::load(&self.conn)?.revision == self.state.revision {
@@ -177,8 +218,9 @@ impl Writer {
         &self,
         waiting: &mut std::vec::IntoIter<Box<dyn WriteJob>>,
         done: &mut Vec<Done>,
-    ) -> Result<(State, Arc<Indicators>), StoreError> {
+    ) -> Result<End, StoreError> {
         let (mut state, mut indicators) = (self.state, Arc::clone(&self.indicators));
+        let mut applied = None;
         let alone = waiting.len() == 1;
         for mut job in waiting.by_ref() {
             let mut writing = Writing {
@@ -187,13 +229,19 @@ impl Writer {
                 touched: Touched::default(),
                 indicators: Arc::clone(&indicators),
                 totals: state.totals,
+                ops: Vec::new(),
+                applied: applied.clone(),
             };
             match self.run_job(&mut *job, &mut writing, alone) {
                 Ok(()) => {
-                    let Writing { revision, touched, indicators: new, totals, .. } = writing;
+                    let Writing { revision, touched, indicators: new, totals, ops, .. } = writing;
                     state.advance(revision, totals, touched.membership);
                     indicators = new;
-                    done.push(Done { job, revision, touched });
+                    applied = writing.applied;
+                    if let Some(applied) = &applied {
+                        state.membership_revision = applied.membership_revision;
+                    }
+                    done.push(Done { job, revision, touched, ops });
                 }
                 Err(error) => {
                     self.note(&error);
@@ -204,7 +252,7 @@ impl Writer {
                 }
             }
         }
-        Ok((state, indicators))
+        Ok(End { state, indicators, applied })
     }
 
     fn run_job(
@@ -220,6 +268,11 @@ impl Writer {
             tracing::error!("a write to the store panicked");
             Err(StoreError::Panicked)
         });
+        let ran = ran.and(match (self.log.follows, &writing.applied) {
+            (true, None) => Err(StoreError::Follows),
+            (false, Some(_)) => Err(StoreError::Diverged("it follows nobody")),
+            (true, Some(_)) | (false, None) => Ok(()),
+        });
         if self.conn.is_autocommit() {
             return ran.and(Err(StoreError::DiskFailed));
         }
@@ -233,16 +286,29 @@ impl Writer {
     }
 
     /// Commits what is done, and tells everybody, in order.
-    fn commit(
-        &mut self,
-        done: &[Done],
-        (state, indicators): (State, Arc<Indicators>),
-    ) -> Result<(), StoreError> {
+    fn commit(&mut self, done: &[Done], end: End) -> Result<(), StoreError> {
         if done.is_empty() {
             self.rollback();
             return Ok(());
         }
+        let End { state, indicators, applied } = end;
         state.save(&self.conn)?;
+        let mut account = self.log.account;
+        let columns = if Arc::ptr_eq(&indicators, &self.indicators) {
+            Arc::clone(&self.columns)
+        } else {
+            schema::columns(&self.conn)?.into()
+        };
+        let history = match applied {
+            Some(applied) => applied.history,
+            None => self.commit_of(done, &state, &columns).log(
+                &self.conn,
+                &self.log.notes,
+                &self.log.limits,
+                &mut account,
+            )?,
+        };
+        history.save(&self.conn)?;
         for Done { revision, touched, .. } in done {
             self.shared.before_commit(*revision, touched);
         }
@@ -250,6 +316,7 @@ impl Writer {
         match &committed {
             Ok(()) => {
                 (self.state, self.indicators) = (state, indicators);
+                (self.columns, self.history, self.log.account) = (columns, history, account);
                 self.publish();
                 for Done { revision, touched, .. } in done {
                     self.shared.after_commit(*revision, touched);
@@ -280,6 +347,25 @@ impl Writer {
         }
     }
 
+    /// What a group of writes logs.
+    fn commit_of<'a>(
+        &'a self,
+        done: &'a [Done],
+        state: &'a State,
+        columns: &'a [Column],
+    ) -> Commit<'a> {
+        Commit {
+            first: self.state.revision + 1,
+            state,
+            before: &self.history,
+            columns,
+            membership: done.iter().any(|done| done.touched.membership),
+            subjects: done.iter().flat_map(|done| &done.touched.subjects).collect(),
+            outside: None,
+            ops: done.iter().map(|done| &*done.ops).filter(|ops| !ops.is_empty()).collect(),
+        }
+    }
+
     fn rollback(&self) {
         if !self.conn.is_autocommit()
             && let Err(error) = self.conn.execute_batch("ROLLBACK")
@@ -290,7 +376,8 @@ impl Writer {
 
     fn publish(&self) {
         let State { revision, totals, .. } = self.state;
-        self.shared.publish(revision, totals, Arc::clone(&self.indicators));
+        let mark = self.history.mark(revision);
+        self.shared.publish(mark, totals, Arc::clone(&self.indicators));
     }
 
     /// Between writes: takes in what others wrote, and finds out whether a disk that failed is
@@ -304,41 +391,22 @@ impl Writer {
                 tracing::warn!(%error, "cannot look for rows that others wrote");
             }
         }
+        if let Err(error) = self.trim() {
+            self.rollback();
+            tracing::warn!(%error, "cannot drop the oldest of the change log");
+        }
     }
 
-    /// Takes in what other processes wrote to the file.
-    fn catch_up(&mut self) -> Result<(), StoreError> {
-        let others = outside::data_version(&self.conn)?;
-        if self.others == Some(others) {
+    /// Drops what is too old for the log even if nothing is written.
+    fn trim(&mut self) -> Result<(), StoreError> {
+        let (now, mut account) = (wall_clock(), self.log.account);
+        if self.log.follows || !account.is_over(&self.log.limits, now) {
             return Ok(());
         }
-        let known = self.state.revision;
-        let noted = outside::noted(&self.conn)?;
-        if noted {
-            self.conn.execute_batch("BEGIN IMMEDIATE")?;
-        }
-        let mut state = State::load(&self.conn)?;
-        let mut touched = outside::written_since(&self.conn, known)?;
-        touched.membership = state.membership_revision > known;
-        if noted {
-            outside::take_in(&self.conn, &mut state, &mut touched)?;
-            state.save(&self.conn)?;
-        }
-        let indicators = Arc::new(schema::indicators(&self.conn, &self.indicators)?);
-        if state.revision > known {
-            self.shared.before_commit(state.revision, &touched);
-        }
-        if noted && let Err(error) = self.conn.execute_batch("COMMIT") {
-            self.rollback();
-            self.shared.aborted(state.revision, &touched);
-            return Err(error.into());
-        }
-        (self.state, self.indicators, self.others) = (state, indicators, Some(others));
-        self.publish();
-        if state.revision > known {
-            self.shared.after_commit(state.revision, &touched);
-        }
-        self.shared.confirm(state.revision);
+        self.conn.execute_batch("BEGIN IMMEDIATE")?;
+        account.trim(&self.conn, &self.log.limits, now)?;
+        self.conn.execute_batch("COMMIT")?;
+        self.log.account = account;
         Ok(())
     }
 }
