@@ -1,3 +1,37 @@
 //! The cache group: one named cache held together by peers.
 
+mod builder;
+mod changes;
+mod codec;
+mod counters;
+mod error;
+mod flights;
+#[expect(clippy::module_inception, reason = "the group is what this module is about")]
+mod group;
+mod marks;
+mod mirror;
+mod peers;
 pub mod proto;
+mod read;
+mod serve;
+mod served;
+mod server;
+mod store;
+#[cfg(test)]
+mod tests;
+mod version;
+mod write;
+
+pub use builder::Builder;
+pub use changes::{Change, ChangeKind, Changes, Missed};
+pub use codec::{Codec, CodecError, Json, Plain};
+pub use error::{Error, MAX_KEY, MAX_VALUE};
+pub use flights::{Flights, Landed, Lost, Overtaken};
+pub use group::{Group, SetOptions, Ttl};
+pub use mirror::HotKeys;
+pub use peers::{
+    Broadcast, EPOCH, HOPS, InvalidPeers, Nodes, ORIGIN, Origin, Passport, PeerInfo, PeerOptions,
+    PeerState, Peers, QueueLimits, ShardGroup, SomePeers, Strategy, View, Wait, Written,
+};
+pub use server::{Bound, GroupServer, ServerError, ServerOptions};
+pub use version::{Clock, Version};

@@ -180,6 +180,22 @@ impl<K: Hash + Eq + Clone, V: Clone> Lru<K, V> {
         all
     }
 
+    /// Shows every live entry with the bytes it takes and when it expires, shard by shard under the
+    /// shard's lock: `see` must be quick and must not come back to the cache.
+    pub fn visit(&self, now: Instant, mut see: impl FnMut(&K, &V, usize, Instant)) {
+        for shard in &self.shards {
+            shard.lock().visit(now, &mut see);
+        }
+    }
+
+    /// Drops, without a call of `on_evict`, every entry that `keep` refuses.
+    pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
+        for shard in &self.shards {
+            let dropped = shard.lock().retain(&mut keep);
+            drop(dropped);
+        }
+    }
+
     /// The sum over all shards.
     #[must_use]
     pub fn stats(&self) -> LruStats {

@@ -175,6 +175,32 @@ impl<K: Hash + Eq + Clone, V: Clone> Shard<K, V> {
         }
     }
 
+    pub(super) fn visit(&self, now: Instant, see: &mut impl FnMut(&K, &V, usize, Instant)) {
+        let mut at = self.oldest;
+        while at != NONE {
+            let entry = self.entry(at);
+            if entry.expires > now {
+                see(&entry.key, &entry.value, entry.weight, entry.expires);
+            }
+            at = self.slots[at as usize].newer;
+        }
+    }
+
+    /// Takes out what `keep` refuses; it is the caller's to drop.
+    pub(super) fn retain(&mut self, keep: &mut impl FnMut(&K, &V) -> bool) -> Vec<(K, V)> {
+        let mut taken = Vec::new();
+        let mut at = self.oldest;
+        while at != NONE {
+            let newer = self.slots[at as usize].newer;
+            let entry = self.entry(at);
+            if !keep(&entry.key, &entry.value) {
+                taken.push(self.take(at));
+            }
+            at = newer;
+        }
+        taken
+    }
+
     pub(super) fn stats(&self) -> LruStats {
         LruStats {
             entries: self.table.len(),

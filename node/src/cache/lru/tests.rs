@@ -198,3 +198,21 @@ fn stores_nothing_larger_than_its_budget_and_nothing_at_all_with_none() {
     assert!(cache.get(&1, now).is_none(), "the old value must not stand for the new one");
     assert!(!Cache::new(0).insert(1, Arc::new(1), 0, now + Duration::from_secs(9)));
 }
+
+#[test]
+fn retain_drops_what_is_refused_and_visit_shows_what_is_left_with_its_bytes() {
+    let now = tokio::time::Instant::now().into_std();
+    let lru = Lru::<u32, u32>::new(1 << 20);
+    for key in 0..10 {
+        assert!(lru.insert(key, key, 100, now + Duration::from_secs(u64::from(key) + 1)));
+    }
+    lru.retain(|key, _| key % 2 == 0);
+    let (mut keys, mut bytes) = (Vec::new(), 0);
+    lru.visit(now + Duration::from_secs(1), |key, _, weight, _| {
+        keys.push(*key);
+        bytes += weight;
+    });
+    assert_eq!(keys, [2, 4, 6, 8], "0 has expired");
+    assert_eq!(lru.stats().entries, 5);
+    assert_eq!(bytes * 5, lru.stats().bytes * 4);
+}

@@ -1,0 +1,83 @@
+//! The service between peers.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::super::{
+    peers::{Passport, Shared},
+    proto::{self, apply_reply::Outcome, sync_server::Sync},
+};
+
+/// Writes and versions of one message: more than any peer sends.
+const MOST: usize = 16_384;
+/// Bytes of what is known better and goes back at once; the rest comes with the next comparison.
+const NEWER_BYTES: usize = 1 << 20;
+
+#[derive(Clone, Debug)]
+pub(super) struct SyncService {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl SyncService {
+    fn see<T>(&self, request: &Request<T>) {
+        self.shared.saw_epoch(Passport::of(request.metadata()).epoch);
+    }
+}
+
+fn check(many: usize) -> Result<(), Status> {
+    if many <= MOST { Ok(()) } else { Err(Status::invalid_argument("too many in one message")) }
+}
+
+#[tonic::async_trait]
+impl Sync for SyncService {
+    async fn apply(
+        &self,
+        request: Request<proto::ApplyRequest>,
+    ) -> Result<Response<proto::ApplyReply>, Status> {
+        self.see(&request);
+        let writes = request.into_inner().writes;
+        check(writes.len())?;
+        let mut reply = proto::ApplyReply::default();
+        let mut bytes = 0;
+        for write in writes {
+            let (outcome, newer) = match self.shared.group(&write.group) {
+                Some(group) => group.apply(write),
+                None => (Outcome::Refused, None),
+            };
+            reply.outcomes.push(outcome.into());
+            if let Some(newer) = newer.filter(|_| bytes < NEWER_BYTES) {
+                bytes += newer.value.len();
+                reply.newer.push(newer);
+            }
+        }
+        Ok(Response::new(reply))
+    }
+
+    async fn reconcile(
+        &self,
+        request: Request<proto::ReconcileRequest>,
+    ) -> Result<Response<proto::ReconcileReply>, Status> {
+        self.see(&request);
+        let proto::ReconcileRequest { group, known, cleared } = request.into_inner();
+        check(known.len())?;
+        // Of a group that is not held here nothing is wanted.
+        let reply = self
+            .shared
+            .group(&group)
+            .map(|group| group.reconcile(known, cleared.unwrap_or_default().into()));
+        Ok(Response::new(reply.unwrap_or_default()))
+    }
+
+    async fn ping(
+        &self,
+        request: Request<proto::PingRequest>,
+    ) -> Result<Response<proto::PingReply>, Status> {
+        self.see(&request);
+        Ok(Response::new(proto::PingReply {
+            node: self.shared.me().to_string(),
+            epoch: self.shared.epoch(),
+            groups: self.shared.groups().iter().map(|group| group.name().to_string()).collect(),
+        }))
+    }
+}
