@@ -21,6 +21,7 @@ pub mod order;
 pub mod own;
 pub mod reason;
 pub mod respond;
+pub mod scatter;
 pub mod stack;
 pub mod upstream;
 pub mod worker;

@@ -7,7 +7,6 @@ use http_body_util::Limited;
 use kamaitachi_layers::{
     body::Body,
     circuit_breaker::{Circuit, CircuitBreakerLayer},
-    key::KeyLayer,
     retry::NextNode,
     route::{Route, Table},
     select::{Member, Pool, Select},
@@ -26,6 +25,7 @@ use crate::{
     metrics::{NO_ROUTE, OWN},
     order::order,
     own::{Own, Page},
+    scatter,
     upstream::Connector,
 };
 
@@ -79,6 +79,7 @@ where
     let mut table = Table::builder();
     for SharedRoute { config: route, rate_limit } in &shared.routes {
         let tries = if route.retry { config.retry.max_tries } else { 1 };
+        let pool = Pool::new(config.ring.replicas, config.ring.spread);
         let layers = ServiceBuilder::new()
             // From here on it is known whose request it is: counted and answered as the route's.
             .layer(AnswerLayer::counting_all(metrics.recorder(&route.name)))
@@ -91,11 +92,9 @@ where
             // Nodes know paths without the prefix, and keys are looked for in what nodes see.
             .option_layer(route.rewrite.clone())
             // May read the body, so it stands outside of what is repeated.
-            .layer(
-                KeyLayer::new(route.keys.clone())
-                    .limit(route.max_buffer())
-                    .deadline(config.limits.body_timeout),
-            )
+            .layer(route.key(config.limits.body_timeout))
+            // What several nodes are asked about has tries of its own for each.
+            .option_layer(scatter::layer(route.locality, config.scatter, &pool))
             // A request that was not taken comes back to here, and goes to the next node of the ring.
             .layer(RetryLayer::new(NextNode::new(tries, shared.budget.clone())));
         let per_node = |circuit: Option<Circuit>| {
@@ -108,7 +107,6 @@ where
         let target = route.target;
         text.push(format!("{}: {outer} → Select from {target:?} → {inner}", route.name));
 
-        let pool = Pool::new(config.ring.replicas, config.ring.spread);
         let client = connect(route.timeout);
         let (known, RouteConfig { name, retry, breaker, .. }) =
             (Arc::clone(cluster), route.clone());

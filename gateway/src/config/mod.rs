@@ -8,6 +8,7 @@ mod limits;
 mod listen;
 mod policy;
 mod route;
+mod scatter;
 #[cfg(test)]
 mod tests;
 mod upstream;
@@ -28,7 +29,8 @@ pub use listen::{Log, RawAdmin, RawLog, RawServer, Server};
 pub use policy::{
     ClientKey, ClientLimit, RateLimits, RawBreaker, RawForward, RawRateLimit, RawRetry, Retries,
 };
-pub use route::{RawRoute, RouteConfig, Target};
+pub use route::{Locality, RawRoute, RouteConfig, Target};
+pub use scatter::{RawScatter, Scatters};
 pub use upstream::{
     Health, RawEtcd, RawHealth, RawRing, RawSpread, RawUpstream, RingConfig, Upstream,
 };
@@ -55,6 +57,8 @@ pub struct RawConfig {
     pub breaker: RawBreaker,
     /// Second tries.
     pub retry: RawRetry,
+    /// Questions that are split by subject.
+    pub scatter: RawScatter,
     /// What is told to nodes about clients, and believed from proxies.
     pub forward: RawForward,
     /// Probing of nodes.
@@ -82,6 +86,8 @@ pub struct Config {
     pub breaker: Option<BreakerConfig>,
     /// How often a read is tried.
     pub retry: Retries,
+    /// What questions that are split by subject may take.
+    pub scatter: Scatters,
     /// What is told to nodes about clients, and believed from proxies.
     pub forward: ForwardLayer,
     /// How nodes are probed; `None` = not at all.
@@ -107,6 +113,7 @@ impl Config {
             rate_limit: RateLimits::check(&raw.rate_limit, env, mistakes),
             breaker: policy::check_breaker(&raw.breaker, mistakes),
             retry: Retries::check(&raw.retry, mistakes),
+            scatter: Scatters::check(&raw.scatter, mistakes),
             forward: policy::check_forward(&raw.forward, mistakes),
             health: Health::check(&raw.health, mistakes),
             log: Log::check(raw.log, mistakes),

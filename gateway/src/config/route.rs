@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use kamaitachi_layers::{
-    key::{KeySource, KeySources},
+    key::{KeyLayer, KeySource, KeySources},
     rewrite::RewriteLayer,
     route::{Methods, Table},
 };
@@ -46,6 +46,8 @@ pub struct RawRoute {
     /// Where the ring's key is looked for, in this order.
     #[serde(serialize_with = "as_null")]
     pub keys: Option<List<KeySource>>,
+    /// Which node is asked about the subjects of a request.
+    pub locality: Option<Locality>,
     /// Whether a request that a node did not take goes to the next one of the ring.
     pub retry: Option<bool>,
     /// Longest body of a request.
@@ -69,6 +71,17 @@ pub enum Target {
     Master,
 }
 
+/// Which node is asked about the subjects of a request that names several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Locality {
+    /// The owner of the request's key, about all of them.
+    #[default]
+    FirstSubject,
+    /// The owner of each, about its own; see [`scatter`](crate::scatter).
+    PerSubject,
+}
+
 /// One route, checked.
 #[derive(Clone, Debug)]
 pub struct RouteConfig {
@@ -88,6 +101,8 @@ pub struct RouteConfig {
     pub breaker: bool,
     /// Where the ring's key is looked for.
     pub keys: KeySources,
+    /// Which node is asked about the subjects of a request.
+    pub locality: Locality,
     /// Whether a request that a node did not take goes to the next one of the ring.
     pub retry: bool,
     /// Longest body of a request, in bytes.
@@ -146,6 +161,7 @@ impl RawRoute {
             burst: self.burst.or(below.burst),
             breaker: self.breaker.or(below.breaker),
             keys: self.keys.or(below.keys),
+            locality: self.locality.or(below.locality),
             retry: self.retry.or(below.retry),
             max_body: self.max_body.or(below.max_body),
             timeout: self.timeout.or(below.timeout),
@@ -154,10 +170,11 @@ impl RawRoute {
 }
 
 impl RouteConfig {
-    /// How much of a body can be held in memory to find the key.
+    /// Finds the key; a body that it has to read is to be there within `body_timeout`.
     #[must_use]
-    pub fn max_buffer(&self) -> usize {
-        usize::try_from(self.max_body).unwrap_or(usize::MAX)
+    pub fn key(&self, body_timeout: Duration) -> KeyLayer {
+        let max_buffer = usize::try_from(self.max_body).unwrap_or(usize::MAX);
+        KeyLayer::new(self.keys.clone()).limit(max_buffer).deadline(body_timeout)
     }
 
     fn check(name: &str, raw: RawRoute, timeout: Duration, mistakes: &mut Mistakes) -> Self {
@@ -192,6 +209,12 @@ impl RouteConfig {
             !retry || target == Target::Ring,
             "is for the ring alone: there is one master",
         );
+        let locality = raw.locality.unwrap_or_default();
+        section.require(
+            "locality",
+            locality == Locality::FirstSubject || (target == Target::Ring && reads_body),
+            "\"per-subject\" is for the ring alone, and for keys from the body",
+        );
         let timeout = raw.timeout.map_or(timeout, |timeout| {
             section.within("timeout", timeout, SHORTEST..=Seconds::of(86_400)).into()
         });
@@ -207,6 +230,7 @@ impl RouteConfig {
             quota,
             breaker: raw.breaker.unwrap_or(true),
             keys,
+            locality,
             retry,
             max_body,
             timeout,

@@ -9,10 +9,13 @@ mod failover;
 mod forwarding;
 mod harness;
 mod limits;
+#[cfg(feature = "demo")]
+mod locality;
 mod own;
 mod process;
 #[cfg(feature = "demo")]
 mod readme;
 mod resilience;
 mod routing;
+mod scatter;
 mod stack;

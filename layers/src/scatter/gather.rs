@@ -6,7 +6,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{
+    Request, Response,
+    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+};
 use tower::{BoxError, Service};
 
 use super::{
@@ -148,7 +151,12 @@ where
         let Held { whole, merge, .. } = self.held.take().expect("not polled after its end");
         let answers = std::mem::take(&mut self.answers).into_iter().flatten().collect();
         match merge.merge(answers) {
-            Some(answer) => Gathered::Answer(answer.map(Body::buffered)),
+            Some(mut answer) => {
+                // Whoever merges starts from a part's head, but the body is another.
+                answer.headers_mut().remove(CONTENT_LENGTH);
+                answer.headers_mut().remove(TRANSFER_ENCODING);
+                Gathered::Answer(answer.map(Body::buffered))
+            }
             None => Gathered::Whole(whole),
         }
     }

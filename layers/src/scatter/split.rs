@@ -37,7 +37,8 @@ pub struct Part {
 
 /// Puts answers together.
 pub trait Merge {
-    /// One answer of those to all parts, in their order; `None` if they do not fit together.
+    /// One answer of those to all parts, in their order; `None` if they do not fit together. What its head says of the
+    /// length of its body does not count.
     fn merge(self, answers: Vec<Response<Bytes>>) -> Option<Response<Bytes>>;
 
     /// What a part's answer with this status means for the request. Unless told otherwise 200 is to be merged, a 5xx

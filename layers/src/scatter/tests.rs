@@ -7,7 +7,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header::ACCEPT_ENCODING};
+use http::{
+    HeaderName, HeaderValue, Request, Response, StatusCode,
+    header::{ACCEPT_ENCODING, CONTENT_LENGTH},
+};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_test::{assert_pending, assert_ready, task};
@@ -56,7 +59,9 @@ impl Merge for Joined {
     fn merge(self, answers: Vec<Response<Bytes>>) -> Option<Response<Bytes>> {
         let bodies: Vec<Bytes> = answers.into_iter().map(Response::into_body).collect();
         let is_odd = bodies.iter().any(|body| body == "ODD");
-        (!is_odd).then(|| Response::new(bodies.join(&b' ').into()))
+        let mut joined = Response::new(Bytes::from(bodies.join(&b' ')));
+        joined.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(1));
+        (!is_odd).then_some(joined)
     }
 }
 
@@ -149,6 +154,10 @@ async fn answers_come_in_the_order_of_the_parts_whoever_is_first() {
     assert!(asking.is_woken());
     let answer = asking.await.unwrap();
     assert_eq!(answer.body().bytes().unwrap(), "WAITS B ab");
+    assert!(
+        !answer.headers().contains_key(CONTENT_LENGTH),
+        "the length of one part is not that of all"
+    );
 }
 
 #[tokio::test]
