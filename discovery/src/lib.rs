@@ -32,6 +32,7 @@
 
 mod addr;
 pub mod allow;
+pub mod config;
 pub mod etcd;
 pub mod follow;
 mod membership;

@@ -9,6 +9,10 @@ use std::{
     time::Duration,
 };
 
+use kamaitachi_discovery::{
+    etcd,
+    register::{self, Registration},
+};
 use kamaitachi_serve::{
     BackOff,
     server::{Drained, Handle, Server},
@@ -16,7 +20,7 @@ use kamaitachi_serve::{
 };
 use tokio::task::JoinSet;
 use tower::service_fn;
-use tracing::info;
+use tracing::{error, info};
 
 use crate::{
     api::{App, Core, Service},
@@ -42,6 +46,8 @@ pub struct Node {
     app: Arc<App>,
     server: Handle,
     background: JoinSet<()>,
+    registration: Option<Registration>,
+    leave_wait: Duration,
     /// Given back last: until then nobody else may have the database.
     _lock: DatabaseLock,
 }
@@ -117,9 +123,16 @@ impl Node {
         app.state().connections(server.counters());
         let interval = config.cache.snapshots.interval;
         let lock = lock(&config.database.path)?;
-        app.state().ready(open(config).await?);
+        let (etcd, name) = (config.etcd.clone(), config.server.service_name.clone());
+        let leave_wait = config.server.leave_wait;
+        let core = open(config).await?;
+        let registration = etcd.and_then(|etcd| register(etcd, name, &addr));
+        if let Some(registration) = &registration {
+            app.state().registration(registration.changes());
+        }
+        app.state().ready(core);
         let background = background(&app, interval);
-        Ok(Self { app, server, background, _lock: lock })
+        Ok(Self { app, server, background, registration, leave_wait, _lock: lock })
     }
 
     /// The address it listens on, with the port that 0 became.
@@ -154,12 +167,23 @@ impl Node {
         Some(core.snapshots.save(&core.engine).await)
     }
 
-    /// Stops: tells that it takes no more traffic, stops accepting, finishes what is in flight
-    /// until `cut` resolves, saves a last snapshot, closes the database.
+    /// Stops: tells that it takes no more traffic, deregisters and waits until word of it has gone
+    /// round, stops accepting, finishes what is in flight until `cut` resolves, saves a last
+    /// snapshot, closes the database.
     ///
     /// Dropping the future stops the node at once.
     pub async fn drain(mut self, cut: impl Future<Output = ()>) -> Drained {
         self.app.state().drain();
+        let mut cut = std::pin::pin!(cut);
+        let was_cut = tokio::select! {
+            () = leave(self.registration.take(), self.leave_wait) => false,
+            () = &mut cut => true,
+        };
+        let cut = async {
+            if !was_cut {
+                cut.await;
+            }
+        };
         let drained = self.server.drain_until(cut).await;
         self.background.shutdown().await;
         if let Some(core) = self.app.core() {
@@ -169,6 +193,28 @@ impl Node {
         }
         info!(addr = self.app.addr(), cut = drained.cut, "node stopped");
         drained
+    }
+}
+
+/// Registers the node, from now on.
+fn register(etcd: etcd::Settings, name: String, addr: &str) -> Option<Registration> {
+    match addr.parse() {
+        Ok(addr) => Some(Registration::start(etcd, register::Service { name, addr })),
+        Err(error) => {
+            // The configuration was checked, and so was what is listened on.
+            error!(addr, %error, "the node cannot be registered");
+            None
+        }
+    }
+}
+
+/// Takes the registration back, and waits until those who looked for this node know.
+async fn leave(registration: Option<Registration>, wait: Duration) {
+    let Some(registration) = registration else { return };
+    let was_found = registration.standing().was_registered();
+    registration.deregister().await;
+    if was_found {
+        tokio::time::sleep(wait).await;
     }
 }
 

@@ -6,15 +6,17 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
+    time::UNIX_EPOCH,
 };
 
 use arc_swap::ArcSwapOption;
+use kamaitachi_discovery::register::Standing;
 use kamaitachi_serve::{
     framing::Violation,
     limits::{Counters, Phase, Refused},
 };
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use super::metrics::{counter, counters, gauge};
 use crate::{query::Engine, snapshots::Snapshots, store::Store};
@@ -26,6 +28,7 @@ pub struct State {
     /// Exchanged as a whole where the file behind it is.
     core: ArcSwapOption<Core>,
     connections: OnceLock<Arc<Counters>>,
+    registration: OnceLock<watch::Receiver<Standing>>,
     draining: AtomicBool,
 }
 
@@ -54,6 +57,7 @@ impl State {
             started: Instant::now(),
             core: ArcSwapOption::empty(),
             connections: OnceLock::new(),
+            registration: OnceLock::new(),
             draining: AtomicBool::new(false),
         }
     }
@@ -74,6 +78,18 @@ impl State {
         if self.connections.set(counters).is_err() {
             tracing::warn!("the node was given its connections twice");
         }
+    }
+
+    /// From now on the node takes traffic only once it has been registered. Only the first call counts.
+    pub fn registration(&self, standing: watch::Receiver<Standing>) {
+        if self.registration.set(standing).is_err() {
+            tracing::warn!("the node was registered twice");
+        }
+    }
+
+    /// How the node's registration stands; `None` where it registers itself nowhere.
+    pub(super) fn standing(&self) -> Option<Standing> {
+        self.registration.get().map(|standing| standing.borrow().clone())
     }
 
     /// From now on the node says that it takes no more traffic, and answers what still comes.
@@ -102,7 +118,7 @@ impl State {
         });
         let restored = core.as_ref().map(|core| core.snapshots.restored().to_string());
         let refused = core.as_ref().map(|core| core.store.refuses_writes());
-        let checks = vec![
+        let mut checks = vec![
             Check { name: "store", ok: sound, detail: detail(open) },
             Check { name: "snapshot", ok: core.is_some(), detail: detail(restored) },
             Check {
@@ -119,9 +135,29 @@ impl State {
                 detail: if draining { "draining" } else { "taken" }.to_owned(),
             },
         ];
+        if let Some(standing) = self.standing() {
+            // A node that was found once goes on: who looks for it keeps it while etcd is away.
+            let ok = standing.was_registered();
+            checks.push(Check { name: "registration", ok, detail: told(&standing) });
+        }
         // Reads go on where writes do not, so that alone takes no traffic away.
         let ready = checks.iter().all(|check| check.ok || check.name == "writes");
         (ready, checks)
+    }
+
+    fn encode_registration(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(standing) = self.standing() else { return Ok(()) };
+        let help = "Whether the node is registered in etcd.";
+        gauge(to, "kamaitachi_node_registered", help, standing.registered.into())?;
+        let help = "Times the node was registered in etcd.";
+        counter(to, "kamaitachi_node_registrations", help, standing.times)?;
+        let seen = standing.seen.and_then(|seen| seen.duration_since(UNIX_EPOCH).ok());
+        gauge(
+            to,
+            "kamaitachi_node_registration_last_success_timestamp_seconds",
+            "When etcd last confirmed the registration; 0 is never.",
+            seen.unwrap_or_default().as_secs(),
+        )
     }
 
     fn encode_connections(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -157,6 +193,15 @@ impl State {
             "reason",
             Violation::ALL.map(|violation| (violation.label(), all.violations(violation))),
         )
+    }
+}
+
+/// How a registration stands, in words.
+fn told(standing: &Standing) -> String {
+    match (&standing.trouble, standing.registered) {
+        (_, true) => "in etcd".to_owned(),
+        (Some(trouble), false) => format!("not in etcd: {trouble}"),
+        (None, false) => "not in etcd yet".to_owned(),
     }
 }
 
@@ -225,6 +270,7 @@ impl Collector for State {
         let uptime = "Since the start of the node.";
         gauge(to, "kamaitachi_node_uptime_seconds", uptime, self.uptime())?;
         self.encode_connections(to)?;
+        self.encode_registration(to)?;
         self.core().map_or(Ok(()), |core| core.encode(to))
     }
 }

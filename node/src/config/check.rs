@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, num::NonZeroUsize, ops::RangeInclusive, path::PathBuf, time::Duration};
 
+use kamaitachi_discovery::NodeAddr;
 use kamaitachi_serve::{
     config::{Env, Millis, Mistakes, Secret, Section, Size},
     limits, logs,
@@ -19,15 +20,23 @@ use crate::{
 const LONG: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 pub(super) fn config(raw: raw::Raw, env: &Env, mistakes: &mut Mistakes) -> Config {
-    etcd(&raw.etcd, &mut mistakes.section("etcd"));
     let role = role(&raw, mistakes);
+    let etcd = raw.etcd.check(env, mistakes);
     let database = database(raw.database, &role, &mut mistakes.section("database"));
     let cache = cache(raw.cache, &database, env, &mut mistakes.section("cache"));
     let rules = rules(&raw.limits, raw.query, mistakes);
     let limits = limits(&raw.limits, raw.replication.wait, mistakes);
     mistakes.section("log").take("level", logs::check(&raw.log.level));
+    let server = server(raw.server, role, &mut mistakes.section("server"));
+    mistakes.section("server").require(
+        "service_addr",
+        etcd.is_none() || server.service_addr.is_some() || !server.host.is_unspecified(),
+        "must say under which address others reach this node: it listens on all of them and \
+         registers one in etcd",
+    );
     Config {
-        server: server(raw.server, role, &mut mistakes.section("server")),
+        server,
+        etcd,
         database,
         cache,
         limits,
@@ -35,17 +44,6 @@ pub(super) fn config(raw: raw::Raw, env: &Env, mistakes: &mut Mistakes) -> Confi
         rules,
         log: Log { level: raw.log.level, format: raw.log.format },
     }
-}
-
-fn etcd(raw: &raw::Etcd, section: &mut Section<'_>) {
-    section.require(
-        "endpoints",
-        raw.endpoints.0.is_empty(),
-        "discovery through etcd is not available in this version; leave it empty and list the \
-         nodes in the gateway's `upstream.nodes`",
-    );
-    section.require("prefix", raw.prefix.starts_with('/'), "must start with /");
-    section.within("ttl", raw.ttl.0.as_secs(), 1..=3600);
 }
 
 fn role(raw: &raw::Raw, mistakes: &mut Mistakes) -> Role {
@@ -82,10 +80,7 @@ fn role(raw: &raw::Raw, mistakes: &mut Mistakes) -> Role {
 
 /// A host and a port, as others would dial it.
 fn is_address(text: &str) -> bool {
-    text.rsplit_once(':').is_some_and(|(host, port)| {
-        let host_fits = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_graphic());
-        host_fits && !host.contains('/') && port.parse::<u16>().is_ok_and(|port| port != 0)
-    })
+    text.parse::<NodeAddr>().is_ok()
 }
 
 fn server(raw: raw::Server, role: Role, section: &mut Section<'_>) -> Server {
@@ -121,6 +116,9 @@ fn server(raw: raw::Server, role: Role, section: &mut Section<'_>) -> Server {
         service_addr,
         workers: Some(section.within("workers", raw.workers, 0..=1024)).filter(|n| *n != 0),
         drain: span(section, "drain_seconds", raw.drain_seconds.into(), Duration::ZERO, LONG),
+        leave_wait: section
+            .within("leave_wait", raw.leave_wait, Millis::of(0)..=Millis::of(60_000))
+            .into(),
         role,
     }
 }

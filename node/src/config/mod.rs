@@ -24,6 +24,8 @@ use crate::{api::request::Rules, cache::snapshot::SnapshotOptions, store::Durabi
 pub struct Config {
     /// Who this node is and where it listens.
     pub server: Server,
+    /// Where it registers itself; `None` = nowhere.
+    pub etcd: Option<kamaitachi_discovery::etcd::Settings>,
     /// The SQLite file.
     pub database: Database,
     /// What is kept in memory, and the files it is saved to.
@@ -70,6 +72,7 @@ impl Config {
                 service_addr: None,
                 workers: None,
                 drain: raw.server.drain_seconds.into(),
+                leave_wait: raw.server.leave_wait.into(),
                 role,
             },
             cache: Cache {
@@ -85,6 +88,7 @@ impl Config {
                     interval: Some(raw.cache.snapshot_interval.into()),
                 },
             },
+            etcd: None,
             database: Database {
                 path,
                 durability: Durability::Full,
@@ -122,6 +126,8 @@ pub struct Server {
     pub workers: Option<usize>,
     /// How long requests under way may take at a stop.
     pub drain: Duration,
+    /// How long a node that has just deregistered itself goes on accepting, until word of it has gone round.
+    pub leave_wait: Duration,
 }
 
 /// Whether a node takes writes.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use kamaitachi_discovery::config::RawEtcd;
 use kamaitachi_serve::{
     config::{List, Millis, Minutes, Seconds, Secret, Size, Span},
     limits,
@@ -19,7 +20,7 @@ pub(super) struct Raw {
     pub(super) database: Database,
     pub(super) cache: Cache,
     pub(super) replication: Replication,
-    pub(super) etcd: Etcd,
+    pub(super) etcd: RawEtcd,
     pub(super) limits: Limits,
     pub(super) query: Query,
     pub(super) log: Log,
@@ -36,6 +37,7 @@ pub(super) struct Server {
     pub(super) service_addr: Option<String>,
     pub(super) workers: usize,
     pub(super) drain_seconds: Seconds,
+    pub(super) leave_wait: Millis,
 }
 
 impl Default for Server {
@@ -48,6 +50,7 @@ impl Default for Server {
             service_addr: None,
             workers: 0,
             drain_seconds: Seconds::of(30),
+            leave_wait: Millis::of(1_000),
         }
     }
 }
@@ -106,21 +109,6 @@ pub(super) struct Replication {
 impl Default for Replication {
     fn default() -> Self {
         Self { master: String::new(), wait: Millis::of(1_000) }
-    }
-}
-
-/// Discovery.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(default)]
-pub(super) struct Etcd {
-    pub(super) endpoints: List,
-    pub(super) prefix: String,
-    pub(super) ttl: Seconds,
-}
-
-impl Default for Etcd {
-    fn default() -> Self {
-        Self { endpoints: List::default(), prefix: "/services".into(), ttl: Seconds::of(10) }
     }
 }
 

@@ -81,6 +81,7 @@ const BAD: &str = r#"
         service_addr = "http://x"
         service_name = "a b"
         workers = 5000
+        leave_wait = "2m"
         prot = 1
         [database]
         sync = "off"
@@ -95,7 +96,7 @@ const BAD: &str = r#"
         master = "here"
         wait = "2h"
         [etcd]
-        endpoints = "127.0.0.1:2379"
+        endpoints = "http://"
         prefix = "services"
         ttl = 0
         [query]
@@ -127,6 +128,7 @@ fn one_run_names_every_mistake_with_its_key() {
         "server.service_addr",
         "server.service_name",
         "server.workers",
+        "server.leave_wait",
         "server.prot",
         "database.sync",
         "database.readers",
@@ -137,7 +139,7 @@ fn one_run_names_every_mistake_with_its_key() {
         "cache.snapshot_key",
         "replication.master",
         "replication.wait",
-        "etcd.endpoints",
+        "etcd.endpoints[0]",
         "etcd.prefix",
         "etcd.ttl",
         "query.default_ids",
@@ -156,7 +158,6 @@ fn one_run_names_every_mistake_with_its_key() {
         assert!(report.contains(&format!("`{key}`")), "{key} is not in\n{report}");
     }
     assert!(report.contains("did you mean `server.port`"), "{report}");
-    assert!(report.contains("discovery through etcd is not available"), "{report}");
     assert!(!report.contains("tooshort"), "a secret is told: {report}");
 }
 
@@ -174,6 +175,17 @@ fn modes_decide_defaults_and_who_may_have_a_master() {
     assert!(both.unwrap_err().contains("`replication.master`"));
     let gateway = read("[server]\nmode = 'gateway'").unwrap_err();
     assert!(gateway.contains("kamaitachi-gateway"), "{gateway}");
+}
+
+#[test]
+fn a_node_that_registers_itself_must_know_its_address() {
+    let etcd = "[server]\nhost = '0.0.0.0'\n[etcd]\nendpoints = '127.0.0.1:2379'";
+    let mistake = read(etcd).unwrap_err();
+    assert!(mistake.contains("`server.service_addr`"), "{mistake}");
+    let known = etcd.replace("[etcd]", "service_addr = '10.0.0.1:8081'\n[etcd]");
+    let config = read(&known).unwrap();
+    assert_eq!(config.etcd.unwrap().endpoints, ["127.0.0.1:2379"]);
+    assert!(read("[server]\nhost = '0.0.0.0'").unwrap().etcd.is_none());
 }
 
 #[test]

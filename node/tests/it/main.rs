@@ -8,6 +8,7 @@ mod lifecycle;
 mod parts;
 mod protocol;
 mod records;
+mod registration;
 mod revisions;
 mod selection;
 mod snapshots;

@@ -28,6 +28,9 @@ struct Stats<'a> {
     mode: &'static str,
     version: &'static str,
     uptime_seconds: u64,
+    /// Absent where the node registers itself nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registered: Option<bool>,
 }
 
 pub(in crate::api) fn stats(app: &App) -> Result<Answered, Failure> {
@@ -44,6 +47,7 @@ pub(in crate::api) fn stats(app: &App) -> Result<Answered, Failure> {
         mode: app.role.name(),
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: app.state().uptime(),
+        registered: app.state().standing().map(|standing| standing.registered),
     });
     Ok(Answered { response, revision: Some(revision) })
 }
