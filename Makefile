@@ -12,6 +12,8 @@ up: tools ## Build and start the embedded cluster on sample data; Ctrl-C ends it
 
 test: tools ## Run every test.
 	@test -x /usr/bin/etcd || .ci/install-etcd
+	@command -v strace >/dev/null || .ci/install strace || true # tests of faults say what they miss
+	@ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || .ci/install faketime || true
 	$(CARGO) test --workspace --all-features --locked
 
 lint: tools ## Formatting, clippy, documentation, who may use whom.

@@ -33,11 +33,32 @@ pub(super) fn bind(
 }
 
 /// Lets this process open as many files as its hard limit allows: the soft limit is 1,024 on many
-/// systems, for the sake of programs older than we are.
-pub(super) fn raise_file_limit() {
+/// systems, for the sake of programs older than we are. Tells how many that are.
+pub(super) fn raise_file_limit() -> usize {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     // The soft limit may always be raised so far; where it is not, fewer connections are accepted.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    let files = getrlimit(Resource::Nofile).current;
+    files.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX))
+}
+
+/// Files that a server leaves to the rest of its process, if there are twice as many.
+const SPARE: usize = 2_048;
+
+/// Connections that a server may have of `wanted`, in a process that may open so many `files`. The
+/// rest of the process (databases, other servers, connections to upstreams) fails in worse ways
+/// without files than a client does who is told to come back.
+pub(super) fn affordable(wanted: usize, files: usize) -> usize {
+    let most = (files - SPARE.min(files / 2)).max(1);
+    if most < wanted {
+        tracing::warn!(
+            wanted,
+            most,
+            files,
+            "fewer connections than configured: too few files may be opened (ulimit -n)"
+        );
+    }
+    wanted.min(most)
 }
 
 fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
@@ -69,6 +90,15 @@ mod tests {
         raise_file_limit();
         let limit = getrlimit(Resource::Nofile);
         assert_eq!(limit.current, limit.maximum);
+    }
+
+    #[test]
+    fn some_files_are_left_to_others() {
+        assert_eq!(affordable(16_384, 1 << 20), 16_384);
+        assert_eq!(affordable(16_384, 10_000), 10_000 - SPARE);
+        assert_eq!(affordable(16_384, 1_024), 512);
+        assert_eq!(affordable(100, 1_024), 100);
+        assert_eq!(affordable(100, 0), 1);
     }
 
     #[test]

@@ -61,6 +61,8 @@ impl Protocols {
             // Head and body of an answer are copied together and sent by a plain write, which takes the kernel less than
             // collecting them does.
             .writev(false)
+            // Ours follows a clock that is set back.
+            .auto_date_header(false)
             // The sweep keeps the time.
             .header_read_timeout(None)
             // What passes the guard always fits.
@@ -71,6 +73,7 @@ impl Protocols {
         let own = &limits.http2;
         let mut http2 = http2::Builder::new(OnWorker);
         http2
+            .auto_date_header(false)
             .timer(TokioTimer::new())
             .max_concurrent_streams(own.concurrent_streams)
             .initial_stream_window_size(own.stream_window)

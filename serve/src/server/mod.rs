@@ -34,6 +34,7 @@
 mod admission;
 mod bind;
 mod connection;
+mod date;
 mod handle;
 mod incoming;
 mod io;
@@ -115,13 +116,15 @@ impl Server {
     }
 
     /// Takes the address, without serving yet: connections wait in the kernel. Also lets the
-    /// process open as many files as its hard limit allows.
+    /// process open as many files as its hard limit allows, and takes fewer connections where those
+    /// are not enough for them and the rest of the process.
     ///
     /// # Errors
     /// The address can't be bound; `AddrInUse` where another process listens on it, even one that
     /// would share it.
-    pub fn bind(self) -> std_io::Result<Bound> {
-        bind::raise_file_limit();
+    pub fn bind(mut self) -> std_io::Result<Bound> {
+        let files = bind::raise_file_limit();
+        self.limits.connections = bind::affordable(self.limits.connections, files);
         let listeners = bind::bind(self.address, self.workers, self.limits.backlog)?;
         let address = listeners.first().map_or(Ok(self.address), TcpListener::local_addr)?;
         Ok(Bound { server: self, listeners, address })

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, Version,
-    header::{CONNECTION, CONTENT_LENGTH, EXPECT},
+    header::{CONNECTION, CONTENT_LENGTH, DATE, EXPECT},
 };
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
@@ -159,6 +159,8 @@ where
                         keep_length(&mut response);
                     }
                     let mut response = response.map(|inner| Tracked { inner, in_flight, is_bare });
+                    let date = || this.shared.date.value();
+                    response.headers_mut().entry(DATE).or_insert_with(date);
                     let closes = this.shared.draining() || !goes_on;
                     if closes && response.version() < Version::HTTP_2 {
                         let close = HeaderValue::from_static("close");

@@ -6,7 +6,7 @@ use std::{
     net::{SocketAddr, TcpListener as StdListener},
     rc::Rc,
     sync::{Arc, mpsc},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -25,6 +25,7 @@ use super::{
     Connection, Incoming, WorkerId,
     admission::Admission,
     connection,
+    date::Date,
     state::{Clock, Millis, Registry},
 };
 use crate::{
@@ -50,6 +51,7 @@ pub(super) enum Order {
 /// What the connections of a worker share. Never leaves its thread.
 pub(super) struct Shared {
     pub(super) clock: Rc<Clock>,
+    pub(super) date: Date,
     pub(super) registry: Rc<Registry>,
     pub(super) scratch: RefCell<Box<[u8]>>,
     pub(super) limits: Arc<Limits>,
@@ -109,6 +111,7 @@ where
         };
         let shared = Rc::new(Shared {
             clock: Rc::default(),
+            date: Date::new(SystemTime::now()),
             registry: Rc::default(),
             scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),
             protocols: connection::Protocols::new(&seed.limits),
@@ -132,6 +135,7 @@ async fn sweep(shared: Rc<Shared>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        shared.date.set(SystemTime::now());
         for phase in shared.registry.sweep(&shared.clock, began.elapsed(), &shared.limits) {
             shared.counters.count_timed_out(phase);
         }

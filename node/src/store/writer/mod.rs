@@ -167,14 +167,15 @@ impl Writer {
             let end = self.run_jobs(&mut waiting, &mut done)?;
             self.commit(&done, end)
         });
-        if outcome.is_err() {
+        if let Err(error) = &outcome {
             self.rollback();
+            // Before anyone hears of it, so that whoever then asks for the node's health is told.
+            self.note(error);
         }
         for Done { job, revision, .. } in done {
             job.answer(outcome.clone().map(|()| revision));
         }
         if let Err(error) = outcome {
-            self.note(&error);
             waiting.for_each(|job| job.answer(Err(error.clone())));
         }
     }

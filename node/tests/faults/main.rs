@@ -1,0 +1,15 @@
+//! The node as a process, and what harms processes: disks that fail, limits that are reached,
+//! clients and neighbours that do not behave. `docs/failures.md` names each of these tests.
+
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test, by line and cause")]
+
+mod clients;
+mod clock;
+mod damage;
+mod descriptors;
+mod disk;
+mod herd;
+mod neighbours;
+mod node;
+mod rig;
+mod snapshots;
