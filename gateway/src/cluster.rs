@@ -6,13 +6,13 @@ use kamaitachi_layers::{
     circuit_breaker::Circuit,
     select::{Member, Pool},
 };
-use kamaitachi_policies::{breaker::BreakerConfig, outlier::Places};
+use kamaitachi_policies::breaker::BreakerConfig;
 use parking_lot::Mutex;
 
 pub use kamaitachi_discovery::{Membership, fixed};
 
 use crate::{
-    config::{Config, NodeAddr, RingConfig},
+    config::{Config, Ejection, Health, NodeAddr, RingConfig},
     upstream::{HealthConfig, LatePlaces, Node},
 };
 
@@ -33,18 +33,13 @@ impl Cluster {
     /// The nodes of `membership` and the master of `config`, all healthy, all breakers closed.
     #[must_use]
     pub fn new(config: &Config, membership: Membership) -> Arc<Self> {
-        let health = config.health.as_ref().map_or_else(HealthConfig::default, |health| {
-            let (unhealthy_after, healthy_after) = (health.unhealthy_after, health.healthy_after);
-            let is_probed = true;
-            HealthConfig { unhealthy_after, healthy_after, is_probed, ..HealthConfig::default() }
-        });
-        let places = LatePlaces::new(Places::default(), membership.borrow().len());
+        let places = LatePlaces::new(config.ejection.places, membership.borrow().len());
         Arc::new(Self {
             membership,
             master: config.upstream.master.clone(),
             ring: config.ring,
             breaker: config.breaker,
-            health,
+            health: health(config),
             places,
             nodes: Mutex::default(),
             circuits: Mutex::default(),
@@ -84,6 +79,12 @@ impl Cluster {
         Arc::clone(node.or_insert_with(|| Node::among(addr.shared(), self.health, places())))
     }
 
+    /// The node of this name, if there is one.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<Arc<Node>> {
+        self.nodes.lock().values().find(|node| **node.name() == *name).cloned()
+    }
+
     /// All members and the master.
     #[must_use]
     pub fn nodes(&self) -> Vec<Arc<Node>> {
@@ -120,6 +121,23 @@ impl Cluster {
             |node: &str| members.iter().chain(&self.master).any(|member| member.as_str() == node);
         self.nodes.lock().retain(|node, _| stays(node.as_str()));
         self.circuits.lock().retain(|name, _| name.split_once('@').is_some_and(|(_, n)| stays(n)));
+    }
+}
+
+/// How much it takes to call a node dead, and alive.
+fn health(config: &Config) -> HealthConfig {
+    let Ejection { lost_hedges, time, max_time, .. } = config.ejection;
+    let ejecting = HealthConfig {
+        lost_hedges,
+        back_off: time,
+        max_back_off: max_time,
+        ..HealthConfig::default()
+    };
+    match config.health {
+        Some(Health { unhealthy_after, healthy_after, .. }) => {
+            HealthConfig { unhealthy_after, healthy_after, is_probed: true, ..ejecting }
+        }
+        None => ejecting,
     }
 }
 

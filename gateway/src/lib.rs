@@ -14,6 +14,7 @@ pub mod config;
 pub mod demo;
 pub mod edge;
 pub mod gateway;
+pub mod hedge;
 pub mod limit;
 pub mod metrics;
 pub mod monitor;

@@ -7,6 +7,7 @@ use http_body_util::Limited;
 use kamaitachi_layers::{
     body::Body,
     circuit_breaker::{Circuit, CircuitBreakerLayer},
+    hedge::Ticker,
     retry::NextNode,
     route::{Route, Table},
     select::{Member, Pool, Select},
@@ -21,6 +22,7 @@ use crate::{
     config::{NodeAddr, RouteConfig, Target},
     edge::AnswerLayer,
     gateway::{Shared, SharedRoute},
+    hedge::hedge,
     limit::hide_exempt_key,
     metrics::{NO_ROUTE, OWN},
     order::order,
@@ -41,6 +43,8 @@ pub struct Stack<S> {
     pub service: S,
     /// Bring the pools of the routes up to date with a list of nodes.
     pub refills: Vec<Refill>,
+    /// What tells when answers are late; to be driven on the worker's thread.
+    pub ticker: Ticker,
     /// The layers in words, outermost first: those of all requests, then those of each route.
     pub text: Vec<String>,
 }
@@ -65,7 +69,7 @@ where
     C: Connector<RequestBody> + Clone + 'static,
 {
     let Shared { config, cluster, metrics, .. } = &**shared;
-    let (mut refills, mut text) = (Vec::new(), Vec::new());
+    let (mut refills, mut text, ticker) = (Vec::new(), Vec::new(), Ticker::new());
 
     let every_request = ServiceBuilder::new()
         // Outermost, so that whatever is answered and logged carries the id.
@@ -96,7 +100,9 @@ where
             // What several nodes are asked about has tries of its own for each.
             .option_layer(scatter::layer(route.locality, config.scatter, &pool))
             // A request that was not taken comes back to here, and goes to the next node of the ring.
-            .layer(RetryLayer::new(NextNode::new(tries, shared.budget.clone())));
+            .layer(RetryLayer::new(NextNode::new(tries, shared.budget.clone())))
+            // A try that hangs does not fail: what is late is asked of the next node as well, within the same budget.
+            .option_layer(hedge(shared, route, &ticker));
         let per_node = |circuit: Option<Circuit>| {
             ServiceBuilder::new()
                 // Closest to the node: it hears of every try, and a refusal makes the next node's turn.
@@ -104,8 +110,7 @@ where
         };
         let example = cluster.example_circuit().filter(|_| route.breaker);
         let [outer, inner] = [order(&layers), order(&per_node(example))];
-        let target = route.target;
-        text.push(format!("{}: {outer} → Select from {target:?} → {inner}", route.name));
+        text.push(format!("{}: {outer} → Select from {:?} → {inner}", route.name, route.target));
 
         let client = connect(route.timeout);
         let (known, RouteConfig { name, retry, breaker, .. }) =
@@ -140,7 +145,7 @@ where
     }
 
     let table = table.build().expect("the same table was built when the configuration was checked");
-    Stack { service: every_request.service(Route::new(table)), refills, text }
+    Stack { service: every_request.service(Route::new(table)), refills, ticker, text }
 }
 
 impl<S> fmt::Debug for Stack<S> {

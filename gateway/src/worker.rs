@@ -93,6 +93,7 @@ pub fn following<S>(shared: &Arc<Shared>, stack: Stack<S>) -> S {
     for refill in &stack.refills {
         refill.with(&*nodes);
     }
+    tokio::task::spawn_local(stack.ticker.drive());
     tokio::task::spawn_local(follow(Arc::clone(shared), stack.refills));
     stack.service
 }

@@ -4,7 +4,7 @@
 //! passed in) and passes on whatever it is not about. A request met by all of them goes this way:
 //!
 //! [`request_id`] → [`forward`] → [`route`] → [`rate_limit`] → [`rewrite`] → [`key`] → [`scatter`] →
-//! [`retry`] → [`select`] → [`circuit_breaker`] → your upstream client.
+//! [`retry`] → [`hedge`] → [`select`] → [`circuit_breaker`] → your upstream client.
 //!
 //! What they share: errors are [`BoxError`](tower::BoxError)s that hold either a [`Rejection`](rejection::Rejection)
 //! of ours or the inner service's own error, untouched; bodies are anything that implements
@@ -16,6 +16,7 @@ pub mod client;
 mod eager;
 pub mod forward;
 pub mod head;
+pub mod hedge;
 pub mod key;
 pub mod rate_limit;
 pub mod rejection;

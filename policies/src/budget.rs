@@ -115,6 +115,12 @@ impl RetryBudget {
         affordable
     }
 
+    /// Takes back a withdrawal whose retry was not made.
+    pub fn give_back(&mut self, now: Instant) {
+        self.slide(now);
+        self.add(RETRY);
+    }
+
     /// Whole retries that could be withdrawn at `now`.
     #[must_use]
     pub fn balance(&mut self, now: Instant) -> u64 {
@@ -185,6 +191,14 @@ mod tests {
         assert_eq!(budget.balance(now + Duration::from_millis(9_900)), 5);
         assert_eq!(budget.balance(now + Duration::from_secs(10)), 0);
         assert_eq!(budget.balance(now), 0, "a step back brings nothing back");
+    }
+
+    #[test]
+    fn what_was_not_used_can_be_given_back() {
+        let (mut budget, now) = (budget(0, 1), start());
+        assert_eq!(withdrawn(&mut budget, 50, now), 10);
+        budget.give_back(now);
+        assert_eq!(withdrawn(&mut budget, 50, now), 1);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! Every mistake of a file is named in one run. Everything behind [`load`] sees [`Config`] only.
 
 mod defaults;
+mod ejection;
 mod limits;
 mod listen;
 mod policy;
@@ -23,6 +24,7 @@ use kamaitachi_serve::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use ejection::{Ejection, RawEjection};
 pub use kamaitachi_discovery::{InvalidNodeAddr, NodeAddr};
 pub use limits::RawLimits;
 pub use listen::{Log, RawAdmin, RawLog, RawServer, Server};
@@ -59,6 +61,8 @@ pub struct RawConfig {
     pub retry: RawRetry,
     /// Questions that are split by subject.
     pub scatter: RawScatter,
+    /// When a node gets no requests for a while.
+    pub ejection: RawEjection,
     /// What is told to nodes about clients, and believed from proxies.
     pub forward: RawForward,
     /// Probing of nodes.
@@ -88,6 +92,8 @@ pub struct Config {
     pub retry: Retries,
     /// What questions that are split by subject may take.
     pub scatter: Scatters,
+    /// When a node gets no requests for a while.
+    pub ejection: Ejection,
     /// What is told to nodes about clients, and believed from proxies.
     pub forward: ForwardLayer,
     /// How nodes are probed; `None` = not at all.
@@ -114,6 +120,7 @@ impl Config {
             breaker: policy::check_breaker(&raw.breaker, mistakes),
             retry: Retries::check(&raw.retry, mistakes),
             scatter: Scatters::check(&raw.scatter, mistakes),
+            ejection: Ejection::check(&raw.ejection, mistakes),
             forward: policy::check_forward(&raw.forward, mistakes),
             health: Health::check(&raw.health, mistakes),
             log: Log::check(raw.log, mistakes),

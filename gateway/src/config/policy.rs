@@ -8,6 +8,7 @@ use kamaitachi_layers::forward::ForwardLayer;
 use kamaitachi_policies::{
     breaker::{BreakerConfig, BreakerSettings},
     budget::BudgetConfig,
+    lateness::LatenessConfig,
     quota::Quota,
 };
 use kamaitachi_serve::config::{Env, List, Millis, Mistakes, Secret, Span};
@@ -26,6 +27,10 @@ const MAX_TRIES: u32 = 3;
 const BUDGET_PERCENT: u16 = 10;
 /// Enough to bridge the seconds until a dead node is noticed.
 const MIN_PER_SECOND: u16 = 10;
+/// Several times what a node needs for an answer that is not in its cache.
+const HEDGE_AFTER: Millis = Millis::of(50);
+/// What clients would take for an outage, and the wait while too little is known of a route.
+const HEDGE_AT_MOST: Millis = Millis::of(1_000);
 /// The gateway's name in `Via`.
 const VIA: &str = "kamaitachi";
 
@@ -199,6 +204,10 @@ pub struct RawRetry {
     pub budget_percent: u16,
     /// Second tries a second that are possible in any case.
     pub min_per_second: u16,
+    /// Shortest wait for an answer before another node is asked; 0 = none ever is.
+    pub hedge_after: Millis,
+    /// Longest wait before that.
+    pub hedge_at_most: Millis,
 }
 
 impl Default for RawRetry {
@@ -207,6 +216,8 @@ impl Default for RawRetry {
             max_tries: MAX_TRIES,
             budget_percent: BUDGET_PERCENT,
             min_per_second: MIN_PER_SECOND,
+            hedge_after: HEDGE_AFTER,
+            hedge_at_most: HEDGE_AT_MOST,
         }
     }
 }
@@ -218,6 +229,8 @@ pub struct Retries {
     pub max_tries: u32,
     /// How many second tries all requests together may have.
     pub budget: BudgetConfig,
+    /// When an answer is late; `None` = never.
+    pub hedge: Option<LatenessConfig>,
 }
 
 impl Retries {
@@ -227,7 +240,12 @@ impl Retries {
         let percent = section.within("budget_percent", raw.budget_percent, 0..=1_000);
         let floor = section.within("min_per_second", raw.min_per_second, 0..=10_000);
         let budget = section.take("budget_percent", BudgetConfig::new(percent, floor));
-        Self { max_tries, budget: budget.unwrap_or_default() }
+        let most = Millis::of(60_000);
+        let after = section.within("hedge_after", raw.hedge_after, Millis::of(0)..=most);
+        let at_most = section.within("hedge_at_most", raw.hedge_at_most, Millis::of(1)..=most);
+        let lateness = section.take("hedge_at_most", LatenessConfig::new(after.0, at_most.0));
+        let hedge = lateness.filter(|_| !after.0.is_zero());
+        Self { max_tries, budget: budget.unwrap_or_default(), hedge }
     }
 }
 

@@ -13,12 +13,12 @@ use prometheus_client::{
     metrics::MetricType,
 };
 
-use super::{Metrics, counts::BOUNDS};
+use super::{Metrics, counts::BOUNDS, hedges::Outcome};
 use crate::{
     cluster::Cluster,
     config::NodeAddr,
     reason::Reason,
-    upstream::{Closed, Node, Totals},
+    upstream::{Closed, Ejected, Node, Totals},
 };
 
 type Labels<'a> = [(&'static str, &'a str)];
@@ -34,6 +34,7 @@ impl Collector for All {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
         self.requests(&mut encoder)?;
         self.limits(&mut encoder)?;
+        self.hedges(&mut encoder)?;
         self.nodes(&mut encoder)?;
         self.connections(&mut encoder)?;
         let mut info =
@@ -77,6 +78,31 @@ impl All {
         Ok(())
     }
 
+    fn hedges(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let Some(metrics) = self.metrics.upgrade() else { return Ok(()) };
+        let help = "Late answers, by what became of them";
+        let mut family = encoder.encode_descriptor("hedges", help, None, MetricType::Counter)?;
+        for route in &metrics.routes {
+            for outcome in Outcome::ALL {
+                let labels = [("route", &*route.name), ("outcome", outcome.name())];
+                counter(&mut family, &labels, route.hedges.get(outcome))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn ejections(encoder: &mut DescriptorEncoder<'_>, nodes: &[Arc<Node>]) -> Result<(), Error> {
+        let help = "Times that a node was left alone for what it did to requests";
+        let mut family =
+            encoder.encode_descriptor("node_ejections", help, None, MetricType::Counter)?;
+        for node in nodes {
+            for (why, n) in Ejected::ALL.into_iter().zip(node.health().ejections()) {
+                counter(&mut family, &[("node", node.name()), ("reason", why.name())], n)?;
+            }
+        }
+        Ok(())
+    }
+
     fn limits(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
         let Some(metrics) = self.metrics.upgrade() else { return Ok(()) };
         let help = "Requests refused by a rate limit";
@@ -114,6 +140,7 @@ impl All {
             let n = i64::try_from(node.totals().in_flight).unwrap_or(i64::MAX);
             gauge(&mut family, &[("node", node.name())], n)?;
         }
+        Self::ejections(encoder, &nodes)?;
         upstream_connections(encoder, &nodes)?;
         self.ring(encoder)
     }
@@ -176,7 +203,8 @@ fn upstream_connections(
     encoder: &mut DescriptorEncoder<'_>,
     nodes: &[Arc<Node>],
 ) -> Result<(), Error> {
-    let counts: [(&str, &str, Count); 3] = [
+    let counts: [(&str, &str, Count); 4] = [
+        ("upstream_tries", "Requests sent to a node, second tries included", |t| t.tries),
         ("upstream_connections_opened", "Connections opened to a node", |t| t.opened),
         ("upstream_requests_reused", "Requests on a kept connection", |t| t.reused),
         ("upstream_requests_replaced", "Requests sent again for a dead one", |t| t.replaced),

@@ -6,6 +6,7 @@
 
 mod collect;
 mod counts;
+mod hedges;
 
 use std::{
     fmt,
@@ -21,6 +22,7 @@ use prometheus_client::registry::Registry;
 
 use crate::{cluster::Cluster, reason::Reason};
 use counts::{Counts, Sum};
+pub use hedges::Hedges;
 
 /// The name under which requests are counted that no route has.
 pub const NO_ROUTE: &str = "none";
@@ -39,6 +41,7 @@ pub struct Metrics {
 struct Route {
     name: Arc<str>,
     recorders: Mutex<Vec<Arc<Counts>>>,
+    hedges: Arc<Hedges>,
 }
 
 /// Counts the requests of one route on one worker.
@@ -52,8 +55,9 @@ impl Metrics {
     #[must_use]
     pub fn new(routes: impl IntoIterator<Item = Arc<str>>, cluster: Arc<Cluster>) -> Arc<Self> {
         let names = routes.into_iter().chain([OWN.into(), NO_ROUTE.into()]);
-        let routes: Vec<_> =
-            names.map(|name| Route { name, recorders: Mutex::default() }).collect();
+        let routes: Vec<_> = names
+            .map(|name| Route { name, recorders: Mutex::default(), hedges: Arc::default() })
+            .collect();
         Arc::new_cyclic(|this| {
             let mut registry = Registry::with_prefix("kamaitachi");
             let metrics = std::sync::Weak::clone(this);
@@ -70,6 +74,13 @@ impl Metrics {
             route.recorders.lock().push(Arc::clone(&counts));
         }
         Recorder { counts }
+    }
+
+    /// The counts of what became of late answers of `route`. Nothing shows them if there is no such route.
+    #[must_use]
+    pub fn hedges(&self, route: &str) -> Arc<Hedges> {
+        let route = self.routes.iter().find(|known| *known.name == *route);
+        route.map(|route| Arc::clone(&route.hedges)).unwrap_or_default()
     }
 
     /// Also shows the connections of the server with these counters; the first one counts.

@@ -53,6 +53,7 @@ pub(super) struct Counters {
     opened: Single,
     reused: Single,
     replaced: Single,
+    tries: Single,
     in_flight: Single,
     closed: [Single; Closed::ALL.len()],
 }
@@ -89,6 +90,7 @@ impl Counters {
     }
 
     pub(super) fn begun(&self) {
+        self.tries.add(1);
         self.in_flight.add(1);
     }
 
@@ -100,6 +102,7 @@ impl Counters {
         totals.opened += self.opened.get();
         totals.reused += self.reused.get();
         totals.replaced += self.replaced.get();
+        totals.tries += self.tries.get();
         totals.in_flight += self.in_flight.get();
         for (total, one) in totals.closed.iter_mut().zip(&self.closed) {
             *total += one.get();
@@ -116,6 +119,8 @@ pub struct Totals {
     pub reused: u64,
     /// Requests sent again on a fresh connection, since the kept one turned out dead.
     pub replaced: u64,
+    /// Requests, whether or not they got so far as to be sent.
+    pub tries: u64,
     /// Requests under way, until the last byte of their answer.
     pub in_flight: u64,
     /// Connections closed, by the reasons of [`Closed::ALL`].

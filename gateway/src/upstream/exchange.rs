@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, request::Parts};
-use kamaitachi_layers::{body::Body, retry::HandedBack};
+use kamaitachi_layers::{body::Body, hedge, retry::HandedBack};
 use pin_project_lite::pin_project;
 use tokio::net::TcpStream;
 use tower::BoxError;
@@ -58,7 +58,11 @@ where
     type Output = Result<Response<UpstreamBody>, BoxError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.exchange.as_mut().poll(cx)
+        let polled = self.exchange.as_mut().poll(cx);
+        if polled.is_pending() && hedge::is_wanted() {
+            self.exchange.offer();
+        }
+        polled
     }
 }
 
@@ -187,6 +191,14 @@ enum Came {
 impl Broken {
     fn of(error: impl Into<UpstreamError>) -> Self {
         Self { error: error.into(), cut_after: None }
+    }
+}
+
+impl<B> Exchange<B> {
+    /// Hands in a copy of the request, if doing it twice does no harm and it is whole.
+    fn offer(&self) {
+        let head = self.head.as_ref().filter(|_| self.is_read);
+        hedge::offer(|| Some(Request::from_parts(head?.clone(), self.body.bytes()?.clone())));
     }
 }
 

@@ -1,6 +1,9 @@
 //! Reads that one node gave no answer to, and what clients see when none does.
 
+use std::time::Duration;
+
 use http::{HeaderValue, StatusCode, header::RETRY_AFTER};
+use tokio::time::Instant;
 
 use crate::harness::{Node, Reply, Rig, about, configured, nobody, owned_by};
 
@@ -67,4 +70,61 @@ async fn nodes_that_are_dead_from_the_start_cost_no_client_an_answer() {
         let answer = rig.post(SNAPSHOT, about(&format!("33:{i:06}"))).await;
         assert_eq!((answer.status.as_u16(), answer.node()), (200, &*live.addr.to_string()), "{i}");
     }
+}
+
+/// A node that takes requests and says nothing.
+async fn silent() -> Node {
+    Node::scripted(|_| Reply::ok("late").after(Duration::from_secs(60))).await
+}
+
+/// What the gateway's metrics say of `name`, with its labels.
+async fn metric(rig: &Rig, name: &str) -> u64 {
+    let page = rig.admin("/metrics").await;
+    let line = page.text().lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
+    line.unwrap_or_else(|| panic!("{name} is not in\n{}", page.text())).trim().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_node_that_hangs_costs_clients_little_and_soon_nothing() {
+    let (hung, other) = (silent().await, Node::start().await);
+    let addrs = [hung.addr, other.addr];
+    let rig = Rig::with(configured(&addrs, None, "[retry]\nhedge_at_most = '60ms'\n"));
+    let body = about(&owned_by(hung.addr, &addrs));
+    let began = Instant::now();
+    for _ in 0..30 {
+        let answer = rig.post(SNAPSHOT, body.clone()).await;
+        assert_eq!((answer.status.as_u16(), answer.node()), (200, &*other.addr.to_string()));
+    }
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    // After five it is left alone, and on its return one is enough.
+    assert!((5..12).contains(&hung.seen.lock().len()), "{}", hung.seen.lock().len());
+    let ejections =
+        format!("kamaitachi_node_ejections_total{{node=\"{}\",reason=\"late\"}}", hung.addr);
+    assert!(metric(&rig, &ejections).await >= 1);
+    let hedges =
+        |outcome| format!("kamaitachi_hedges_total{{route=\"snapshot\",outcome=\"{outcome}\"}}");
+    let [sent, won] = [metric(&rig, &hedges("sent")).await, metric(&rig, &hedges("won")).await];
+    assert_eq!(sent, won);
+    assert_eq!(sent, hung.seen.lock().len() as u64);
+    let tries = |node: &Node| format!("kamaitachi_upstream_tries_total{{node=\"{}\"}}", node.addr);
+    let tried = metric(&rig, &tries(&hung)).await + metric(&rig, &tries(&other)).await;
+    assert_eq!(tried, 30 + sent);
+}
+
+#[tokio::test]
+async fn a_slow_but_only_node_is_waited_for() {
+    let node = Node::scripted(|_| Reply::ok("slow").after(Duration::from_millis(1_500))).await;
+    let rig = Rig::start(&[&node], "[retry]\nhedge_at_most = '60ms'\n");
+    let answer = rig.post(SNAPSHOT, "{}").await;
+    assert_eq!((answer.status.as_u16(), answer.text(), node.served()), (200, "slow", 1));
+}
+
+#[tokio::test]
+async fn a_write_is_never_asked_of_another_node_however_late() {
+    let master = Node::scripted(|_| Reply::ok("done").after(Duration::from_millis(600))).await;
+    let slave = Node::start().await;
+    let more = "[retry]\nhedge_at_most = '60ms'\n";
+    let rig = Rig::with(configured(&[slave.addr], Some(master.addr), more));
+    let answer = rig.post("/data/v1/save?id=1", "{}").await;
+    assert_eq!((answer.text(), master.served(), slave.served()), ("done", 1, 0));
 }

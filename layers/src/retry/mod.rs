@@ -39,5 +39,5 @@ mod policy;
 mod tests;
 
 pub use handed_back::{HandedBack, hand_back};
-pub(crate) use policy::Tried;
 pub use policy::{NextNode, SharedBudget};
+pub(crate) use policy::{Tried, put_back, take_back};

@@ -18,15 +18,31 @@ use crate::{body::Body, rejection::Rejection, select::Failed};
 
 /// The members that a request was tried on, as a request extension: [`Select`](crate::select::Select) passes them over.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Tried(Vec<Arc<str>>);
+pub(crate) struct Tried {
+    members: Vec<Arc<str>>,
+    /// Whether nobody is better than somebody who is down.
+    only_fit: bool,
+}
 
 impl Tried {
     pub(crate) fn contains(&self, member: &str) -> bool {
-        self.0.iter().any(|tried| **tried == *member)
+        self.members.iter().any(|tried| **tried == *member)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.members.len()
+    }
+
+    pub(crate) fn is_only_fit(&self) -> bool {
+        self.only_fit
+    }
+
+    pub(crate) fn set_only_fit(&mut self, only_fit: bool) {
+        self.only_fit = only_fit;
+    }
+
+    pub(crate) fn extend(&mut self, members: impl IntoIterator<Item = Arc<str>>) {
+        self.members.extend(members);
     }
 }
 
@@ -51,8 +67,13 @@ impl SharedBudget {
         self.0.lock().deposit(Instant::now().into_std());
     }
 
-    fn withdraw(&self) -> bool {
+    pub(crate) fn withdraw(&self) -> bool {
         self.0.lock().withdraw(Instant::now().into_std())
+    }
+
+    /// Takes back a withdrawal that was not needed after all.
+    pub(crate) fn give_back(&self) {
+        self.0.lock().give_back(Instant::now().into_std());
     }
 }
 
@@ -143,7 +164,7 @@ impl<B, R> Policy<Request<Body<B>>, R, BoxError> for NextNode {
         }
         if let Some(failed) = error.downcast_ref::<Failed>() {
             let tried: &mut Tried = request.extensions_mut().get_or_insert_default();
-            tried.0.push(Arc::clone(failed.member()));
+            tried.extend([Arc::clone(failed.member())]);
         }
         if !is_free {
             self.left -= 1;
@@ -167,6 +188,27 @@ impl<B, R> Policy<Request<Body<B>>, R, BoxError> for NextNode {
         *clone.extensions_mut() = request.extensions().clone();
         Some(clone)
     }
+}
+
+/// The request that came back with `error`, fit to be sent to the next member, if there is one.
+pub(crate) fn take_back(error: &mut BoxError) -> Option<Request<Bytes>> {
+    let failed = error.downcast_ref::<Failed>();
+    if failed.is_some_and(Failed::was_last) {
+        return None;
+    }
+    let member = failed.map(|failed| Arc::clone(failed.member()));
+    let mut request = take_request(error)?;
+    let tried: &mut Tried = request.extensions_mut().get_or_insert_default();
+    tried.extend(member);
+    Some(request)
+}
+
+/// `error` with a request that was [taken out](take_back) of it, for whoever else would send it on.
+pub(crate) fn put_back(mut request: Request<Bytes>, error: BoxError) -> BoxError {
+    if let Some(tried) = request.extensions_mut().get_mut::<Tried>() {
+        tried.set_only_fit(false);
+    }
+    HandedBack::new(request, error).into()
 }
 
 /// The request that came back with `error`, taken out of it.

@@ -141,7 +141,11 @@ impl<E> Members<E> {
             return Some(owner);
         }
         let along = || self.ring.successors(key).map(|node| &self.members[node.get()]);
-        along().find(fit).or_else(|| along().find(|member| untried(member))).or(Some(owner))
+        let fit = along().find(fit);
+        if fit.is_some() || tried.is_some_and(Tried::is_only_fit) {
+            return fit;
+        }
+        along().find(|member| untried(member)).or(Some(owner))
     }
 }
 

@@ -14,6 +14,7 @@ use tower::{BoxError, Service};
 use super::{Failed, Pool, member::About};
 use crate::{
     eager::{self, Calling},
+    hedge,
     key::RoutingKey,
     rejection::Rejection,
     retry::Tried,
@@ -146,7 +147,11 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             StateProj::Sent { inner, about, last, header, in_flight } => {
-                let result = ready!(inner.poll(cx));
+                let polled = inner.poll(cx);
+                if polled.is_pending() {
+                    hedge::tell(&about.name, *last);
+                }
+                let result = ready!(polled);
                 drop(in_flight.take());
                 match result {
                     Ok(mut response) => {
