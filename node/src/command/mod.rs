@@ -8,6 +8,7 @@ mod serve;
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
+use kamaitachi_node::cli::{self, CliArgs, Problem};
 use kamaitachi_serve::exit::{self, Completions, Failure};
 
 /// Answers time-series queries over HTTP from data-aware caches over a SQLite file.
@@ -35,6 +36,8 @@ enum Command {
     Import(import::Args),
     /// Checks a configuration (`--config`), a database (`--db`), or both.
     Check,
+    /// Talks to a node of a cache group: a prompt, or one command.
+    Cli(Box<CliArgs>),
     /// Writes shell completions to standard output.
     Completions(Completions),
 }
@@ -46,6 +49,10 @@ pub(crate) fn run() -> Result<(), Failure> {
         Some(Command::Sample(args)) => sample::run(&args, required(db, "sample")?),
         Some(Command::Import(args)) => import::run(&args, &required(db, "import")?),
         Some(Command::Check) => check::run(config.as_deref(), db.as_deref()),
+        Some(Command::Cli(args)) => cli::run(*args).map_err(|problem| match problem {
+            Problem::Usage(_) => Failure::usage(problem),
+            _ => Failure::failed(problem),
+        }),
         Some(Command::Completions(completions)) => completions.print::<Cli>(),
     }
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test, by line and cause")]
 
+mod cli;
 mod data_api;
 mod ingest;
 mod lifecycle;
