@@ -11,7 +11,7 @@ const TRAILERS: (usize, usize) = (8 * 1024, 32);
 
 /// Where in a chunked body the next byte stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Chunked {
+pub(crate) enum Chunked {
     /// At a size line.
     Size,
     /// In the data of a chunk, with so much to come.
@@ -24,7 +24,7 @@ pub(super) enum Chunked {
 
 /// One step through a chunked body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(crate) enum Step {
     /// So many bytes are fine, and the body goes on.
     Passed(usize),
     /// So many bytes are fine, and the body ends with them.
@@ -35,7 +35,7 @@ pub(super) enum Step {
 
 impl Chunked {
     /// Reads on in `bytes`, which begin with the first byte not yet passed.
-    pub(super) fn advance(&mut self, bytes: &[u8]) -> Result<Step, Violation> {
+    pub(crate) fn advance(&mut self, bytes: &[u8]) -> Result<Step, Violation> {
         match *self {
             Self::Size => {
                 let Some(line) = line(bytes, SIZE_LINE, Violation::ChunkSize)? else {

@@ -69,7 +69,7 @@ pub(super) fn is_control(byte: u8) -> bool {
 }
 
 /// `bytes` without the blanks at both ends.
-pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
+pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = bytes {
         bytes = rest;
     }

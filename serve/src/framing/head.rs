@@ -9,14 +9,23 @@ const METHOD: usize = 32;
 
 /// How the body of a request is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
+pub(crate) enum Framing {
+    Length(u64),
+    Chunked,
+}
+
+/// What a field says about the message that it is part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    None,
+    Host,
     Length(u64),
     Chunked,
 }
 
 /// What is known of a head so far. Offsets count from its first byte.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Head {
+pub(crate) struct Head {
     /// Where the line that is being read begins.
     line: usize,
     /// No line end before here.
@@ -33,13 +42,23 @@ pub(super) struct Head {
 
 impl Head {
     /// Whether a request has begun, in which the client now owes the rest.
-    pub(super) fn begun(&self) -> bool {
+    pub(crate) fn begun(&self) -> bool {
         self.begun
+    }
+
+    /// Whether nothing of it was looked at yet.
+    pub(crate) fn is_fresh(&self) -> bool {
+        !self.begun && self.line == 0
+    }
+
+    /// Behind a request line that was read before.
+    pub(crate) fn after_request_line(old_version: bool) -> Self {
+        Self { request_line: true, begun: true, old_version, ..Self::default() }
     }
 
     /// Reads on in `bytes`, which begin where the head does. Gives its length and the framing of
     /// the body once it is whole.
-    pub(super) fn advance(
+    pub(crate) fn advance(
         &mut self,
         bytes: &[u8],
         limits: &FramingLimits,
@@ -119,7 +138,12 @@ impl Head {
         if end < limits.head_bytes { Ok(()) } else { Err(Violation::HeadTooLarge) }
     }
 
-    fn request_line(&mut self, line: &[u8], limits: &FramingLimits) -> Result<(), Violation> {
+    /// Reads a request line, given without its end.
+    pub(crate) fn request_line(
+        &mut self,
+        line: &[u8],
+        limits: &FramingLimits,
+    ) -> Result<(), Violation> {
         self.request_line = true;
         let method = line.iter().position(|b| *b == b' ').ok_or(Violation::RequestLine)?;
         let (rest, version) = line.split_last_chunk::<9>().ok_or(Violation::RequestLine)?;
@@ -141,41 +165,52 @@ impl Head {
         if is_target(method, target) { Ok(()) } else { Err(Violation::RequestLine) }
     }
 
-    fn field(&mut self, line: &[u8], limits: &FramingLimits) -> Result<(), Violation> {
+    /// Reads a field, given as a line without its end and without control characters.
+    pub(crate) fn field(
+        &mut self,
+        line: &[u8],
+        limits: &FramingLimits,
+    ) -> Result<Meaning, Violation> {
         self.fields += 1;
         if self.fields > limits.headers {
             return Err(Violation::HeadTooLarge);
         }
         let (name, value) = field::split(line)?;
-        match name {
-            field::Name::Other => {}
-            field::Name::Host => {
-                if std::mem::replace(&mut self.host, true) {
-                    return Err(Violation::HostCount);
-                }
-                if !field::is_host(classes::trim(value)) {
-                    return Err(Violation::HostValue);
-                }
+        let meaning = match name {
+            field::Name::Other => return Ok(Meaning::None),
+            field::Name::Host if self.host => return Err(Violation::HostCount),
+            field::Name::Host if field::is_host(classes::trim(value)) => Meaning::Host,
+            field::Name::Host => return Err(Violation::HostValue),
+            field::Name::ContentLength if self.length.is_some() => {
+                return Err(Violation::RepeatedContentLength);
             }
             field::Name::ContentLength => {
-                if self.length.is_some() {
-                    return Err(Violation::RepeatedContentLength);
-                }
-                self.length = Some(field::content_length(classes::trim(value))?);
+                Meaning::Length(field::content_length(classes::trim(value))?)
             }
-            field::Name::TransferEncoding => {
-                let chunked = classes::trim(value).eq_ignore_ascii_case(b"chunked");
-                if std::mem::replace(&mut self.chunked, true) || !chunked {
-                    return Err(Violation::TransferEncoding);
-                }
+            field::Name::TransferEncoding
+                if !self.chunked && classes::trim(value).eq_ignore_ascii_case(b"chunked") =>
+            {
+                Meaning::Chunked
             }
+            field::Name::TransferEncoding => return Err(Violation::TransferEncoding),
             field::Name::Lookalike => return Err(Violation::FieldName),
+        };
+        self.note(meaning);
+        Ok(meaning)
+    }
+
+    /// Notes a field that was read before.
+    pub(crate) fn note(&mut self, meaning: Meaning) {
+        match meaning {
+            Meaning::None => {}
+            Meaning::Host => self.host = true,
+            Meaning::Length(length) => self.length = Some(length),
+            Meaning::Chunked => self.chunked = true,
         }
-        Ok(())
     }
 
     /// The rules that take the whole head.
-    fn finish(&self) -> Result<Framing, Violation> {
+    pub(crate) fn finish(&self) -> Result<Framing, Violation> {
         if !self.host && !self.old_version {
             return Err(Violation::HostCount);
         }

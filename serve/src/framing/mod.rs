@@ -1,10 +1,13 @@
-//! A strict reading of how HTTP/1 requests are framed, in front of the server's own parser.
+//! A strict reading of how HTTP/1 requests are framed.
 //!
-//! hyper repairs ambiguous requests in silence: it drops a `Content-Length` that comes with a
-//! `Transfer-Encoding`, merges equal lengths, takes lines without a carriage return. Whoever reads
+//! Servers repair ambiguous requests in silence: they drop a `Content-Length` that comes with a
+//! `Transfer-Encoding`, merge equal lengths, take lines without a carriage return. Whoever reads
 //! the same bytes otherwise (a proxy before us, a server behind us) then sees other requests than
-//! we do, which is how requests are smuggled. [`FramingGuard`] refuses everything that two readers
+//! we do, which is how requests are smuggled. What is here refuses everything that two readers
 //! could read in two ways, by RFC 9112 wherever that allows refusing.
+//!
+//! This crate's own server reads heads and chunks by it. [`FramingGuard`] is the same for the whole
+//! stream of a connection, to stand in front of any other parser.
 //!
 //! The guard is a pure state machine over the bytes of one connection. It never changes bytes; it
 //! says how many of them may be handed on. Heads, chunk lines and trailers pass only as wholes, so
@@ -31,10 +34,10 @@
 //! Cost: one pass over a head, 64 bytes at a time, and one look-up for each byte of a field name
 //! or target; bodies are counted, not looked at. No allocation.
 
-mod chunked;
-mod classes;
+pub(crate) mod chunked;
+pub(crate) mod classes;
 mod field;
-mod head;
+pub(crate) mod head;
 mod lines;
 #[cfg(test)]
 mod tests;

@@ -36,6 +36,7 @@ mod bind;
 mod connection;
 mod date;
 mod handle;
+mod http1;
 mod incoming;
 mod io;
 mod service;
@@ -60,7 +61,7 @@ use tower::{BoxError, Service};
 use crate::limits::{Counters, Limits};
 use admission::Admission;
 pub use handle::{Drained, Handle};
-pub use incoming::Incoming;
+pub use incoming::{BrokenBody, Incoming};
 use worker::{Order, Seed};
 
 /// Which worker of a server: 0 to one less than their number.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -57,6 +57,9 @@ pub(super) struct Shared {
     pub(super) limits: Arc<Limits>,
     pub(super) counters: Arc<Counters>,
     pub(super) protocols: connection::Protocols,
+    /// Maps and a buffer that no answer needs any more.
+    pub(super) maps: RefCell<Vec<HeaderMap>>,
+    pub(super) buffer: Cell<Vec<u8>>,
     draining_since: Cell<Option<Millis>>,
 }
 
@@ -117,6 +120,8 @@ where
             protocols: connection::Protocols::new(&seed.limits),
             limits: seed.limits,
             counters: seed.counters,
+            maps: RefCell::default(),
+            buffer: Cell::default(),
             draining_since: Cell::new(None),
         });
         let worker = Worker { make: Rc::new(make(seed.id)), shared, admission: seed.admission };

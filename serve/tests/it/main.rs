@@ -6,6 +6,7 @@ mod drain;
 mod framing;
 mod http2;
 mod limits;
+mod oracle;
 mod requests;
 mod slow;
 mod support;
