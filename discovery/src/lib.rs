@@ -1,8 +1,8 @@
 //! Who is there: membership as a stream, from a list, a file, DNS or etcd, and the registration of a service.
 //!
 //! Whoever uses nodes follows a [`Membership`] and does not know where it comes from: [`fixed`] is a list that never
-//! changes, [`file`] one that somebody edits, [`dns`] what a name resolves to, and [`etcd`] the services that have
-//! registered themselves.
+//! changes, [`poll`] looks at a file that somebody edits or at what a name resolves to, and [`follow`] at the services that have
+//! registered themselves in etcd.
 //!
 //! What is decided is apart from what is done: [`view`] turns lists and events into members, [`allow`] says which values
 //! may become members, [`retry`] how long to wait after a failure. None of them knows a clock, a socket or a task.
@@ -33,9 +33,11 @@
 mod addr;
 pub mod allow;
 pub mod config;
+pub mod disk;
 pub mod etcd;
 pub mod follow;
 mod membership;
+pub mod poll;
 pub mod register;
 pub mod retry;
 #[cfg(feature = "testing")]

@@ -14,7 +14,7 @@ use kamaitachi_serve::{
 };
 
 use crate::{
-    config::{self, Config},
+    config::{self, Config, NodeSource},
     gateway::{Gateway, runtime},
 };
 
@@ -90,7 +90,13 @@ fn check(file: &ConfigFile) -> Result<(), Failure> {
             let name =
                 file.config.as_ref().map_or("environment".into(), |f| f.display().to_string());
             let (routes, nodes) = (config.routes.len(), config.upstream.nodes.len());
-            writeln!(io::stdout(), "{name}: ok, {routes} routes, {nodes} nodes")?;
+            let from = match &config.discovery.source {
+                NodeSource::Static => "",
+                NodeSource::Etcd(_) => ", more from etcd",
+                NodeSource::File(_) => ", then those of a file",
+                NodeSource::Dns(_) => ", then those of a name",
+            };
+            writeln!(io::stdout(), "{name}: ok, {routes} routes, {nodes} nodes{from}")?;
             Ok(())
         }
         Err(error) => Err(Failure::usage(error.report())),

@@ -12,15 +12,15 @@ use parking_lot::Mutex;
 pub use kamaitachi_discovery::{Membership, fixed};
 
 use crate::{
-    config::{Config, Ejection, Health, NodeAddr, RingConfig},
+    config::{Config, Ejection, Health, NodeAddr, RingConfig, Target},
+    discovery::Upstreams,
     upstream::{HealthConfig, LatePlaces, Node},
 };
 
 /// The nodes, seen by all workers.
 #[derive(Debug)]
 pub struct Cluster {
-    membership: Membership,
-    master: Option<NodeAddr>,
+    upstreams: Upstreams,
     ring: RingConfig,
     breaker: Option<BreakerConfig>,
     health: HealthConfig,
@@ -30,13 +30,12 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// The nodes of `membership` and the master of `config`, all healthy, all breakers closed.
+    /// These nodes, all healthy, all breakers closed.
     #[must_use]
-    pub fn new(config: &Config, membership: Membership) -> Arc<Self> {
-        let places = LatePlaces::new(config.ejection.places, membership.borrow().len());
+    pub fn new(config: &Config, upstreams: Upstreams) -> Arc<Self> {
+        let places = LatePlaces::new(config.ejection.places, upstreams.slaves.now().len());
         Arc::new(Self {
-            membership,
-            master: config.upstream.master.clone(),
+            upstreams,
             ring: config.ring,
             breaker: config.breaker,
             health: health(config),
@@ -49,19 +48,28 @@ impl Cluster {
     /// The addresses of the nodes that answer reads.
     #[must_use]
     pub fn members(&self) -> Arc<[NodeAddr]> {
-        Arc::clone(&self.membership.borrow())
+        self.upstreams.slaves.now()
     }
 
-    /// The same, to be followed.
+    /// The addresses of the nodes that requests for `target` go to, to be followed.
     #[must_use]
-    pub fn membership(&self) -> Membership {
-        self.membership.clone()
+    pub fn membership(&self, target: Target) -> Membership {
+        match target {
+            Target::Ring => self.upstreams.slaves.members(),
+            Target::Master => self.upstreams.master.members(),
+        }
     }
 
-    /// The node that takes writes.
+    /// The node that takes writes: the first by its text, where several say that they do.
     #[must_use]
-    pub fn master(&self) -> Option<&NodeAddr> {
-        self.master.as_ref()
+    pub fn master(&self) -> Option<NodeAddr> {
+        self.upstreams.master.now().first().cloned()
+    }
+
+    /// Where the nodes are known from.
+    #[must_use]
+    pub fn upstreams(&self) -> &Upstreams {
+        &self.upstreams
     }
 
     /// How keys are spread over the nodes.
@@ -88,7 +96,7 @@ impl Cluster {
     /// All members and the master.
     #[must_use]
     pub fn nodes(&self) -> Vec<Arc<Node>> {
-        self.members().iter().chain(&self.master).map(|addr| self.node(addr)).collect()
+        self.members().iter().chain(&self.master()).map(|addr| self.node(addr)).collect()
     }
 
     /// The breaker `ROUTE@NODE`: one for all that ask. `None` where there are no breakers.
@@ -117,8 +125,9 @@ impl Cluster {
     pub fn forget_gone(&self) {
         let members = self.members();
         self.places.resize(members.len());
+        let master = self.master();
         let stays =
-            |node: &str| members.iter().chain(&self.master).any(|member| member.as_str() == node);
+            |node: &str| members.iter().chain(&master).any(|member| member.as_str() == node);
         self.nodes.lock().retain(|node, _| stays(node.as_str()));
         self.circuits.lock().retain(|name, _| name.split_once('@').is_some_and(|(_, n)| stays(n)));
     }
@@ -145,21 +154,33 @@ type Fill = dyn Fn(&mut dyn Iterator<Item = &NodeAddr>);
 
 /// Brings one pool up to date with a list of nodes.
 pub struct Refill {
+    target: Target,
     fill: Box<Fill>,
 }
 
 impl Refill {
-    /// Fills `pool` with what `member` makes of each node.
+    /// Fills `pool` with what `member` makes of each node for `target`.
     pub fn new<E: 'static>(
+        target: Target,
         pool: Pool<E>,
         member: impl Fn(&NodeAddr) -> Option<Member<E>> + 'static,
     ) -> Self {
-        Self { fill: Box::new(move |nodes| pool.set(nodes.filter_map(&member))) }
+        Self { target, fill: Box::new(move |nodes| pool.set(nodes.filter_map(&member))) }
     }
 
-    /// Puts exactly these nodes into the pool.
-    pub fn with<'a>(&self, nodes: impl IntoIterator<Item = &'a NodeAddr>) {
-        (self.fill)(&mut nodes.into_iter());
+    /// Which nodes the pool is for.
+    #[must_use]
+    pub fn target(&self) -> Target {
+        self.target
+    }
+
+    /// Puts exactly these nodes into the pool; of masters the first, since two that take writes would drift apart.
+    pub fn with(&self, nodes: &[NodeAddr]) {
+        let most = match self.target {
+            Target::Ring => usize::MAX,
+            Target::Master => 1,
+        };
+        (self.fill)(&mut nodes.iter().take(most));
     }
 }
 

@@ -11,8 +11,9 @@ use kamaitachi_serve::{
 use tokio::runtime::Runtime;
 
 use crate::{
-    cluster::{Cluster, Membership, fixed},
+    cluster::Cluster,
     config::{Config, RouteConfig},
+    discovery::Upstreams,
     limit::{Clients, rate_limit},
     metrics::Metrics,
     monitor::Started,
@@ -54,8 +55,8 @@ pub struct SharedRoute {
 impl Shared {
     /// What workers of a gateway with this configuration and these nodes share.
     #[must_use]
-    pub fn new(config: Config, membership: Membership, drain: Drain) -> Arc<Self> {
-        let cluster = Cluster::new(&config, membership);
+    pub fn new(config: Config, upstreams: Upstreams, drain: Drain) -> Arc<Self> {
+        let cluster = Cluster::new(&config, upstreams);
         let clients = config.rate_limit.client.as_ref().map(Clients::new);
         let route = |route: &RouteConfig| SharedRoute {
             rate_limit: rate_limit(&config.rate_limit, route, clients.as_ref()),
@@ -85,14 +86,18 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Takes the addresses of `config`; `drain` ends it.
+    /// Takes the addresses of `config` and follows its nodes; `drain` ends it.
     ///
     /// # Errors
     ///
     /// One of the addresses can't be bound; the message names it.
+    ///
+    /// # Panics
+    ///
+    /// Where nodes are to be found, outside a tokio runtime.
     pub fn bind(config: Config, drain: Drain) -> io::Result<Self> {
-        let membership = fixed(config.upstream.nodes.clone());
-        Self::bind_following(config, membership, drain)
+        let upstreams = Upstreams::start(&config);
+        Self::bind_following(config, upstreams, drain)
     }
 
     /// The same with nodes that come and go.
@@ -100,11 +105,7 @@ impl Gateway {
     /// # Errors
     ///
     /// One of the addresses can't be bound; the message names it.
-    pub fn bind_following(
-        config: Config,
-        membership: Membership,
-        drain: Drain,
-    ) -> io::Result<Self> {
+    pub fn bind_following(config: Config, upstreams: Upstreams, drain: Drain) -> io::Result<Self> {
         let server = &config.server;
         let public = Server::new(server.listen).name("gateway").limits(config.limits.clone());
         let public = match server.workers {
@@ -119,7 +120,7 @@ impl Gateway {
         };
         let public = public.bind().map_err(named(server.listen))?;
         let admin = admin.bind().map_err(named(server.admin))?;
-        Ok(Self { public, admin, shared: Shared::new(config, membership, drain) })
+        Ok(Self { public, admin, shared: Shared::new(config, upstreams, drain) })
     }
 
     /// The address of the public listener.

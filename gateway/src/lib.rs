@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod config;
 #[cfg(feature = "demo")]
 pub mod demo;
+pub mod discovery;
 pub mod edge;
 pub mod gateway;
 pub mod hedge;

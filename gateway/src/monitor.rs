@@ -82,7 +82,8 @@ pub fn status(cluster: &Cluster, started: &Started) -> Value {
     };
     let members = cluster.members();
     let members = members.iter().map(|addr| page(addr, "slave"));
-    let nodes: Vec<_> = members.chain(cluster.master().map(|addr| page(addr, "master"))).collect();
+    let master = cluster.master();
+    let nodes: Vec<_> = members.chain(master.iter().map(|addr| page(addr, "master"))).collect();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "started_at": started.text(None),

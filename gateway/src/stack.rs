@@ -19,7 +19,7 @@ use crate::{
     blame::blame,
     cap::CapLayer,
     cluster::Refill,
-    config::{NodeAddr, RouteConfig, Target},
+    config::{NodeAddr, RouteConfig},
     edge::AnswerLayer,
     gateway::{Shared, SharedRoute},
     hedge::hedge,
@@ -124,12 +124,7 @@ where
             // The name is one that was checked as an address, so it fits into a header.
             Member::new(addr.as_str(), endpoint).ok().map(|m| m.with_health(node.flag().clone()))
         };
-        let refill = Refill::new(pool.clone(), member);
-        match route.target {
-            Target::Ring => refills.push(refill),
-            Target::Master => refill.with(cluster.master()),
-        }
-
+        refills.push(Refill::new(route.target, pool.clone(), member));
         // The node is chosen last, by the key, among those that are up.
         let service = layers.service(Select::new(pool).naming(X_KAMAITACHI_NODE));
         for path in &route.paths {

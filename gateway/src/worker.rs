@@ -18,8 +18,8 @@ use kamaitachi_serve::{
 use tower::Service;
 
 use crate::{
-    cluster::{Cluster, Refill},
-    config::Health,
+    cluster::{Cluster, Membership, Refill},
+    config::{Health, Target},
     gateway::Shared,
     own::{ADMIN_PAGES, ANSWER_WITHIN, PAGES},
     stack::{Stack, compose, compose_admin},
@@ -89,12 +89,16 @@ pub fn public(shared: &Arc<Shared>, id: WorkerId) -> impl Serve + use<> {
 ///
 /// Outside of a local runtime, such as a server's worker.
 pub fn following<S>(shared: &Arc<Shared>, stack: Stack<S>) -> S {
-    let nodes = shared.cluster.members();
-    for refill in &stack.refills {
-        refill.with(&*nodes);
+    let (ring, master): (Vec<_>, Vec<_>) =
+        stack.refills.into_iter().partition(|refill| refill.target() == Target::Ring);
+    for (target, refills) in [(Target::Ring, ring), (Target::Master, master)] {
+        let nodes = shared.cluster.membership(target);
+        for refill in &refills {
+            refill.with(&nodes.borrow());
+        }
+        tokio::task::spawn_local(follow(Arc::clone(shared), nodes, refills));
     }
     tokio::task::spawn_local(stack.ticker.drive());
-    tokio::task::spawn_local(follow(Arc::clone(shared), stack.refills));
     stack.service
 }
 
@@ -117,14 +121,13 @@ pub fn admin(shared: &Arc<Shared>) -> impl Serve + use<> {
 }
 
 /// Keeps the pools of one worker up to date; ends when nodes can't change any more.
-async fn follow(shared: Arc<Shared>, refills: Vec<Refill>) {
-    let mut membership = shared.cluster.membership();
+async fn follow(shared: Arc<Shared>, mut membership: Membership, refills: Vec<Refill>) {
     // What was there at the start may have changed since.
     membership.mark_changed();
     while membership.changed().await.is_ok() {
         let nodes = Arc::clone(&membership.borrow_and_update());
         for refill in &refills {
-            refill.with(&*nodes);
+            refill.with(&nodes);
         }
         shared.cluster.forget_gone();
     }

@@ -49,6 +49,8 @@ pub struct Settings {
     pub relist: Duration,
     /// Where the members that [`start`] is given are known from.
     pub origin: Origin,
+    /// When those were seen to be right.
+    pub known_at: Option<SystemTime>,
 }
 
 impl Settings {
@@ -62,6 +64,7 @@ impl Settings {
             most: MOST_NODES,
             relist: Duration::from_secs(30),
             origin: Origin::Static,
+            known_at: None,
         }
     }
 }
@@ -87,7 +90,8 @@ pub fn start(etcd: etcd::Settings, settings: Settings, start: Vec<NodeAddr>) -> 
     start.sort();
     start.dedup();
     let (members, followed) = watch::channel(Arc::from(start));
-    let (health, healths) = watch::channel(Health::new(settings.origin));
+    let begin = Health { synced: settings.known_at, ..Health::new(settings.origin) };
+    let (health, healths) = watch::channel(begin);
     let shared = Arc::new((etcd, settings, members, health));
     let task = spawn_supervised("following of a service", BACK_OFF, move || {
         let shared = Arc::clone(&shared);

@@ -4,6 +4,7 @@
 //! Every mistake of a file is named in one run. Everything behind [`load`] sees [`Config`] only.
 
 mod defaults;
+mod discovery;
 mod ejection;
 mod limits;
 mod listen;
@@ -24,8 +25,9 @@ use kamaitachi_serve::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use discovery::{Discovery, RawDiscovery, Source as NodeSource};
 pub use ejection::{Ejection, RawEjection};
-pub use kamaitachi_discovery::{InvalidNodeAddr, NodeAddr};
+pub use kamaitachi_discovery::{InvalidNodeAddr, NodeAddr, config::RawEtcd};
 pub use limits::RawLimits;
 pub use listen::{Log, RawAdmin, RawLog, RawServer, Server};
 pub use policy::{
@@ -33,9 +35,7 @@ pub use policy::{
 };
 pub use route::{Locality, RawRoute, RouteConfig, Target};
 pub use scatter::{RawScatter, Scatters};
-pub use upstream::{
-    Health, RawEtcd, RawHealth, RawRing, RawSpread, RawUpstream, RingConfig, Upstream,
-};
+pub use upstream::{Health, RawHealth, RawRing, RawSpread, RawUpstream, RingConfig, Upstream};
 
 /// The whole file as written.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -47,8 +47,10 @@ pub struct RawConfig {
     pub admin: RawAdmin,
     /// The nodes behind it.
     pub upstream: RawUpstream,
-    /// Discovery of nodes.
+    /// Where nodes register themselves.
     pub etcd: RawEtcd,
+    /// How nodes are found.
+    pub discovery: RawDiscovery,
     /// How keys are spread over the nodes.
     pub ring: RawRing,
     /// What one client may take.
@@ -80,6 +82,8 @@ pub struct Config {
     pub server: Server,
     /// The nodes, and how they are reached.
     pub upstream: Upstream,
+    /// How nodes are found.
+    pub discovery: Discovery,
     /// How keys are spread over the nodes.
     pub ring: RingConfig,
     /// What one client may take.
@@ -111,9 +115,10 @@ impl Config {
     pub fn check(raw: RawConfig, env: &Env, mistakes: &mut Mistakes) -> Self {
         let server = Server::check(&raw.server, &raw.admin, mistakes);
         let upstream = Upstream::check(raw.upstream, &server, mistakes);
-        upstream::check_etcd(&raw.etcd, mistakes);
+        let etcd = raw.etcd.check(env, mistakes);
         let routes = route::check(raw.routes, upstream.timeout, mistakes);
         Self {
+            discovery: Discovery::check(raw.discovery, etcd, &server, mistakes),
             ring: RingConfig::check(&raw.ring, mistakes),
             limits: limits::check(&raw.limits, mistakes),
             rate_limit: RateLimits::check(&raw.rate_limit, env, mistakes),

@@ -96,10 +96,37 @@ const WRONG: &[(&str, &str)] = &[
     ),
     ("[upstream]\nmax_idle = 10001", "`upstream.max_idle`: 10001 is outside 0 to 10000"),
     (
-        "[etcd]\nendpoints = ['127.0.0.1:2379']",
-        "`etcd.endpoints`: discovery through etcd is not available in this version; leave it empty and list the nodes in `upstream.nodes`",
+        "[etcd]\nendpoints = ['etcd']",
+        "`etcd.endpoints[0]`: expected HOST:PORT or a URL such as \"http://127.0.0.1:2379\", without a path, found \"etcd\"",
     ),
-    ("[etcd]\nprefix = 'services'", "`etcd.prefix`: expected a path that begins with \"/\""),
+    (
+        "[etcd]\nprefix = 'services'",
+        "`etcd.prefix`: expected a path such as \"/services\", found \"services\"",
+    ),
+    (
+        "[discovery]\nslaves = 'a/b'",
+        "`discovery.slaves`: expected a name without blanks and slashes, found \"a/b\"",
+    ),
+    (
+        "[discovery]\nmaster = 'kamaitachi-slave'",
+        "`discovery.master`: is the name of the slaves too: writes would go to any of them",
+    ),
+    (
+        "[discovery]\nallowed_cidrs = ['10.0.0.0']",
+        "`discovery.allowed_cidrs[0]`: expected a network such as \"10.0.0.0/8\", found \"10.0.0.0\"",
+    ),
+    (
+        "[discovery]\nmax_drop_percent = 101",
+        "`discovery.max_drop_percent`: 101 is outside 0 to 100",
+    ),
+    ("[discovery]\nhold = '2h'", "`discovery.hold`: 2h is outside 0s to 1h"),
+    ("[discovery]\nrelist = 0", "`discovery.relist`: 0s is outside 1s to 1h"),
+    ("[discovery]\nmax_nodes = 0", "`discovery.max_nodes`: 0 is outside 1 to 100000"),
+    ("[discovery]\ninterval = 0", "`discovery.interval`: 0s is outside 1s to 1h"),
+    (
+        "[discovery]\nfile = 'x'\ndns = 'nodes:80'",
+        "`discovery.dns`: nodes are looked for in one place: set one of etcd.endpoints, discovery.file and discovery.dns",
+    ),
     ("[etcd]\nttl = 0", "`etcd.ttl`: 0s is outside 1s to 1h"),
     ("[ring]\nreplicas = 0", "`ring.replicas`: 0 is outside 1 to 10000"),
     ("[ring]\nspread = 'even'", "`ring.spread`: expected one of `plain`, `mixed`, found `even`"),

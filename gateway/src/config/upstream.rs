@@ -1,7 +1,8 @@
-//! `[upstream]`, `[etcd]`, `[ring]` and `[health]`: the nodes, and how requests are spread over them.
+//! `[upstream]`, `[ring]` and `[health]`: the nodes, and how requests are spread over them.
 
 use std::{collections::BTreeSet, num::NonZeroU16, time::Duration};
 
+use kamaitachi_discovery::view::MOST_NODES;
 use kamaitachi_policies::ring::{DEFAULT_REPLICAS, Spread};
 use kamaitachi_serve::config::{List, Millis, Mistakes, Seconds};
 use serde::{Deserialize, Serialize};
@@ -16,12 +17,6 @@ pub(super) const TIMEOUT: Seconds = Seconds::of(30);
 const IDLE_TIMEOUT: Seconds = Seconds::of(45);
 /// Connections kept for each node by each worker: what a busy worker has in flight, and no more.
 const MAX_IDLE: usize = 64;
-/// Where services are registered.
-const ETCD_PREFIX: &str = "/services";
-/// Lease time of a registration.
-const ETCD_TTL: Seconds = Seconds::of(10);
-/// More nodes than this are a generated file gone wrong, and a ring of millions of points.
-const MOST_NODES: usize = 1_000;
 /// Asked of a node to learn whether it can serve.
 const HEALTH_PATH: &str = "/readyz";
 /// A dead node is noticed within three intervals even where no request meets it.
@@ -61,24 +56,6 @@ impl Default for RawUpstream {
             idle_timeout: IDLE_TIMEOUT,
             max_idle: MAX_IDLE,
         }
-    }
-}
-
-/// `[etcd]` as written.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(default)]
-pub struct RawEtcd {
-    /// Addresses of its members; empty = nodes are listed in `upstream.nodes`.
-    pub endpoints: List,
-    /// Prefix of the services' keys.
-    pub prefix: String,
-    /// Lease time.
-    pub ttl: Seconds,
-}
-
-impl Default for RawEtcd {
-    fn default() -> Self {
-        Self { endpoints: List(Vec::new()), prefix: ETCD_PREFIX.to_owned(), ttl: ETCD_TTL }
     }
 }
 
@@ -205,24 +182,6 @@ const MINUTE: Millis = Millis::of(60_000);
 const HOUR: Seconds = Seconds::of(3_600);
 /// The shortest time-out of a request that makes sense anywhere.
 pub(super) const SHORTEST: Seconds = kamaitachi_serve::config::Span(Duration::from_millis(1));
-
-/// Discovery through etcd is told apart from the keys that belong to it: a file that asks for it is refused with a
-/// way out, one that only holds its defaults is not.
-pub(super) fn check_etcd(raw: &RawEtcd, mistakes: &mut Mistakes) {
-    let mut section = mistakes.section("etcd");
-    section.require(
-        "endpoints",
-        raw.endpoints.0.is_empty(),
-        "discovery through etcd is not available in this version; leave it empty and list the nodes in \
-         `upstream.nodes`",
-    );
-    section.require(
-        "prefix",
-        raw.prefix.starts_with('/'),
-        "expected a path that begins with \"/\"",
-    );
-    section.within("ttl", raw.ttl, Seconds::of(1)..=HOUR);
-}
 
 /// How keys are spread over the nodes.
 #[derive(Clone, Copy, Debug)]

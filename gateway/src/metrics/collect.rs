@@ -36,6 +36,7 @@ impl Collector for All {
         self.limits(&mut encoder)?;
         self.hedges(&mut encoder)?;
         self.nodes(&mut encoder)?;
+        self.discovery(&mut encoder)?;
         self.connections(&mut encoder)?;
         let mut info =
             encoder.encode_descriptor("build", "What is running", None, MetricType::Info)?;
@@ -226,14 +227,22 @@ fn upstream_connections(
     Ok(())
 }
 
-fn counter(family: &mut MetricEncoder<'_>, labels: &Labels<'_>, n: u64) -> Result<(), Error> {
+pub(super) fn counter(
+    family: &mut MetricEncoder<'_>,
+    labels: &Labels<'_>,
+    n: u64,
+) -> Result<(), Error> {
     if labels.is_empty() {
         return family.encode_counter::<NoLabelSet, _, u64>(&n, None);
     }
     family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&n, None)
 }
 
-fn gauge(family: &mut MetricEncoder<'_>, labels: &Labels<'_>, n: i64) -> Result<(), Error> {
+pub(super) fn gauge(
+    family: &mut MetricEncoder<'_>,
+    labels: &Labels<'_>,
+    n: i64,
+) -> Result<(), Error> {
     if labels.is_empty() {
         return family.encode_gauge(&n);
     }

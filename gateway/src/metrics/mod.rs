@@ -6,6 +6,7 @@
 
 mod collect;
 mod counts;
+mod discovery;
 mod hedges;
 
 use std::{

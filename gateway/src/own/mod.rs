@@ -7,6 +7,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::SystemTime,
 };
 
 use http::{
@@ -23,6 +24,8 @@ pub use page::{ADMIN_PAGES, PAGES, PATHS, Page};
 
 use crate::{
     aggregate,
+    config::NodeSource,
+    discovery,
     gateway::Shared,
     monitor, respond,
     stack::RequestBody,
@@ -77,8 +80,9 @@ impl<C: Connector<RequestBody>> Own<C> {
             }
             Page::Reset => self.reset(query).await,
             Page::Health => {
-                let nodes: Vec<_> = cluster.members().iter().map(ToString::to_string).collect();
-                let body = json!({"status": "ok", "count": nodes.len(), "nodes": nodes});
+                let nodes = cluster.members();
+                let mut body = json!({"status": "ok", "count": nodes.len(), "nodes": &*nodes});
+                self.add_sources(&mut body);
                 respond::json(StatusCode::OK, body.to_string())
             }
             Page::Healthz => respond::json(StatusCode::OK, r#"{"status":"ok"}"#),
@@ -126,8 +130,21 @@ impl<C: Connector<RequestBody>> Own<C> {
             (false, 0) => (StatusCode::SERVICE_UNAVAILABLE, "no node is up"),
             (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
         };
-        let body = json!({"status": word, "nodes": nodes.len(), "nodes_up": up});
+        let mut body = json!({"status": word, "nodes": nodes.len(), "nodes_up": up});
+        self.add_sources(&mut body);
         respond::json(status, body.to_string())
+    }
+
+    /// Adds where the nodes are known from, where that is not the configuration alone.
+    fn add_sources(&self, body: &mut Value) {
+        if matches!(self.shared.config.discovery.source, NodeSource::Static) {
+            return;
+        }
+        let (cluster, now) = (&self.shared.cluster, SystemTime::now());
+        let upstreams = cluster.upstreams();
+        body["discovery"] = discovery::page(&upstreams.slaves, now);
+        body["master"] = discovery::page(&upstreams.master, now);
+        body["master"]["node"] = json!(cluster.master());
     }
 }
 

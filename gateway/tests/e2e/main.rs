@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod bodies;
+mod cluster;
 #[cfg(feature = "demo")]
 mod demo;
+mod discovery;
 mod drain;
 mod failover;
 mod forwarding;

@@ -45,14 +45,14 @@ fn check_prints_every_mistake_on_a_line_of_its_own() {
     let dir = tempfile::tempdir().unwrap();
     let file = written(
         dir.path(),
-        "[server]\nprot = 1\nport = 70000\n[etcd]\nendpoints = '127.0.0.1:2379'\n[routes.period]\nrate = 0\nburst = 'x'\n",
+        "[server]\nprot = 1\nport = 70000\n[etcd]\nendpoints = 'etcd'\n[routes.period]\nrate = 0\nburst = 'x'\n",
     );
     let (code, out, err) = run(&["check", "--config", &file]);
     assert_eq!((code, &*out), (2, ""));
     for said in [
         "`server.port`: expected an integer from 0 to 65535, found 70000",
         "unknown key `server.prot`; did you mean `server.port`?",
-        "`etcd.endpoints`: discovery through etcd is not available in this version",
+        "`etcd.endpoints[0]`: expected HOST:PORT or a URL",
         "`routes.period.burst`: expected an integer",
     ] {
         let line = format!("{file}: {said}");

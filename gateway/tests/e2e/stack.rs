@@ -9,9 +9,11 @@ use std::{
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
+use kamaitachi_discovery::{Found, Origin};
 use kamaitachi_gateway::{
     cluster::Membership,
     config::NodeAddr,
+    discovery::Upstreams,
     gateway::Shared,
     own::PAGES,
     stack::compose,
@@ -65,7 +67,9 @@ fn nodes(names: &[&str]) -> Arc<[NodeAddr]> {
 
 fn shared(names: &[&str]) -> (Arc<Shared>, watch::Sender<Arc<[NodeAddr]>>) {
     let (changes, membership): (_, Membership) = watch::channel(nodes(names));
-    (Shared::new(configured(&[], None, ""), membership, Drain::new()), changes)
+    let slaves = Found::following(membership, Origin::Static);
+    let upstreams = Upstreams::new(slaves, Found::fixed(Vec::new()));
+    (Shared::new(configured(&[], None, ""), upstreams, Drain::new()), changes)
 }
 
 /// A gateway in front of nodes of these names.
