@@ -8,6 +8,7 @@ pub mod cache;
 pub mod cli;
 pub mod config;
 pub mod group;
+pub mod hand_over;
 mod lock;
 pub mod model;
 mod node;

@@ -106,6 +106,10 @@ impl Node {
             config.rules.clone(),
             config.limits.clone(),
         );
+        let app = match config.peers.clone() {
+            Some(peers) => app.with_peers(peers.found_by(config.etcd.as_ref(), &config.server)),
+            None => app,
+        };
         let app = Arc::new(app);
         let served = Arc::clone(&app);
         let server = bound
@@ -126,12 +130,14 @@ impl Node {
         let (etcd, name) = (config.etcd.clone(), config.server.service_name.clone());
         let leave_wait = config.server.leave_wait;
         let core = open(config).await?;
+        let late = take_over(&app, &core).await;
         let registration = etcd.and_then(|etcd| register(etcd, name, &addr));
         if let Some(registration) = &registration {
             app.state().registration(registration.changes());
         }
         app.state().ready(core);
-        let background = background(&app, interval);
+        let mut background = background(&app, interval);
+        background.spawn(late);
         Ok(Self { app, server, background, registration, leave_wait, _lock: lock })
     }
 
@@ -174,17 +180,21 @@ impl Node {
     /// Dropping the future stops the node at once.
     pub async fn drain(mut self, cut: impl Future<Output = ()>) -> Drained {
         self.app.state().drain();
-        let mut cut = std::pin::pin!(cut);
-        let was_cut = tokio::select! {
-            () = leave(self.registration.take(), self.leave_wait) => false,
-            () = &mut cut => true,
+        let (registration, server) = (self.registration.take(), self.server);
+        let leaving = async {
+            let mut cut = std::pin::pin!(cut);
+            let was_cut = tokio::select! {
+                () = leave(registration, self.leave_wait) => false,
+                () = &mut cut => true,
+            };
+            let cut = async {
+                if !was_cut {
+                    cut.await;
+                }
+            };
+            server.drain_until(cut).await
         };
-        let cut = async {
-            if !was_cut {
-                cut.await;
-            }
-        };
-        let drained = self.server.drain_until(cut).await;
+        let (drained, ()) = tokio::join!(leaving, pass_on(&self.app));
         self.background.shutdown().await;
         if let Some(core) = self.app.core() {
             // Told already; the next start does without.
@@ -243,6 +253,29 @@ async fn open(config: Config) -> Result<Core, StartError> {
     let files = SnapshotFiles::new(config.cache.snapshots.files);
     let snapshots = Snapshots::restore(&engine, files).await;
     Ok(Core { store, engine, snapshots })
+}
+
+/// Takes over from other nodes what this one owns from now on, before it says that it is ready.
+/// What it is not new enough for yet is left to the task that is given back.
+async fn take_over(app: &Arc<App>, core: &Core) -> impl Future<Output = ()> + Send + use<> {
+    let (engine, store) = (core.engine.clone(), core.store.clone());
+    let peers = app.hand_over().cloned();
+    let late = match &peers {
+        Some(peers) => peers.fetch(&engine, &store).await,
+        None => Vec::new(),
+    };
+    async move {
+        if let Some(peers) = peers {
+            peers.take_late(late, &engine, &store).await;
+        }
+    }
+}
+
+/// Sends others what they own from now on.
+async fn pass_on(app: &App) {
+    if let (Some(peers), Some(core)) = (app.hand_over(), app.core()) {
+        peers.pass_on(&core.engine, &core.store).await;
+    }
 }
 
 /// What runs beside the workers, and comes back when it fails.

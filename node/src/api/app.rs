@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     config::{Limits, Role},
+    hand_over::{self, HandOver},
     model::{Indicators, Revision},
 };
 
@@ -36,6 +37,7 @@ pub struct App {
     pub(super) registry: Registry,
     /// Bounds the memory of bulk bodies under way to two of the largest.
     pub(super) bulk: Semaphore,
+    hand_over: Option<Arc<HandOver>>,
     state: Arc<State>,
 }
 
@@ -71,8 +73,22 @@ impl App {
             registry,
             bulk: Semaphore::new(permits.unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)),
             limits,
+            hand_over: None,
             state,
         }
+    }
+
+    /// With peers, to which it hands over what it has cached and from which it takes over.
+    #[must_use]
+    pub fn with_peers(mut self, settings: hand_over::Settings) -> Self {
+        let peers = Arc::new(HandOver::new(&self.addr, settings));
+        self.registry.register_collector(Box::new(Arc::clone(&peers)));
+        self.hand_over = Some(peers);
+        self
+    }
+
+    pub(crate) fn hand_over(&self) -> Option<&Arc<HandOver>> {
+        self.hand_over.as_ref()
     }
 
     /// Where the node is in its life.

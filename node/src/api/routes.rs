@@ -4,6 +4,7 @@
 use http::Method;
 
 use super::failure::Failure;
+use crate::hand_over;
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,11 +28,13 @@ pub enum Endpoint {
     Readyz,
     Metrics,
     OpenApi,
+    HandOverPull,
+    HandOverPush,
 }
 
 impl Endpoint {
     /// All of them, each at the place of its number.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Snapshot,
         Self::Period,
         Self::SelectionSnapshot,
@@ -50,6 +53,8 @@ impl Endpoint {
         Self::Readyz,
         Self::Metrics,
         Self::OpenApi,
+        Self::HandOverPull,
+        Self::HandOverPush,
     ];
 
     /// Its name in metrics and logs.
@@ -74,6 +79,8 @@ impl Endpoint {
             Self::Readyz => "readyz",
             Self::Metrics => "metrics",
             Self::OpenApi => "openapi",
+            Self::HandOverPull => "hand_over_pull",
+            Self::HandOverPush => "hand_over_push",
         }
     }
 
@@ -150,6 +157,13 @@ pub const TABLE: &[Route] = &[
     get("/openapi.json", &[(Method::GET, Endpoint::OpenApi)]),
 ];
 
+/// What nodes ask of each other. No part of the API, and not there for anyone else: a node without
+/// peers does not know these paths, nor does one for a request that came through a proxy.
+const INTERNAL: &[Route] = &[
+    post(hand_over::PULL, &[(Method::POST, Endpoint::HandOverPull)]),
+    post(hand_over::PUSH, &[(Method::POST, Endpoint::HandOverPush)]),
+];
+
 /// Where a request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Destination<'p> {
@@ -169,14 +183,14 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// The routes of [`TABLE`].
+    /// The routes of [`TABLE`], and those between nodes.
     ///
     /// # Panics
     /// Never: the table holds no conflict, as a test proves.
     #[must_use]
     pub fn new() -> Self {
         let mut paths = matchit::Router::new();
-        for route in TABLE {
+        for route in TABLE.iter().chain(INTERNAL) {
             paths.insert(route.path, route).expect("the table holds no conflict");
         }
         Self { paths }
@@ -250,7 +264,7 @@ mod tests {
     fn every_endpoint_has_its_number_and_a_path() {
         for (number, endpoint) in Endpoint::ALL.into_iter().enumerate() {
             assert_eq!(endpoint as usize, number);
-            let mut operations = TABLE.iter().flat_map(|route| route.operations);
+            let mut operations = TABLE.iter().chain(INTERNAL).flat_map(|route| route.operations);
             assert!(operations.any(|(_, found)| *found == endpoint), "{endpoint:?}");
         }
     }

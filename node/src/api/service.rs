@@ -152,6 +152,8 @@ impl Service {
             Endpoint::Readyz => handlers::status::ready(app),
             Endpoint::Metrics => handlers::status::metrics(app, head),
             Endpoint::OpenApi => Ok(handlers::status::openapi().into()),
+            Endpoint::HandOverPull => handlers::hand_over::pull(app, head, body).await,
+            Endpoint::HandOverPush => handlers::hand_over::push(app, head, body).await,
         }
     }
 

@@ -1,8 +1,15 @@
 //! From what a file says to what a node can work with; every mistake is noted.
 
-use std::{net::IpAddr, num::NonZeroUsize, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{
+    net::IpAddr,
+    num::{NonZeroU16, NonZeroUsize},
+    ops::RangeInclusive,
+    path::PathBuf,
+    time::Duration,
+};
 
-use kamaitachi_discovery::NodeAddr;
+use kamaitachi_discovery::{Found, NodeAddr};
+use kamaitachi_policies::ring::{DEFAULT_REPLICAS, Spread};
 use kamaitachi_serve::{
     config::{Env, Millis, Mistakes, Secret, Section, Size},
     limits, logs,
@@ -13,6 +20,7 @@ use super::{Cache, Config, Database, Limits, Log, Role, Server, Snapshots, raw, 
 use crate::{
     api::{json, request::Rules},
     cache::snapshot::SnapshotOptions,
+    hand_over,
     store::Durability,
 };
 
@@ -26,6 +34,7 @@ pub(super) fn config(raw: raw::Raw, env: &Env, mistakes: &mut Mistakes) -> Confi
     let cache = cache(raw.cache, &database, env, &mut mistakes.section("cache"));
     let rules = rules(&raw.limits, raw.query, mistakes);
     let limits = limits(&raw.limits, raw.replication.wait, mistakes);
+    let peers = peers(&raw.peers, &role, etcd.is_some(), env, &mut mistakes.section("peers"));
     mistakes.section("log").take("level", logs::check(&raw.log.level));
     let server = server(raw.server, role, &mut mistakes.section("server"));
     mistakes.section("server").require(
@@ -42,8 +51,52 @@ pub(super) fn config(raw: raw::Raw, env: &Env, mistakes: &mut Mistakes) -> Confi
         limits,
         connections: connections(&raw.limits, &mut mistakes.section("limits")),
         rules,
+        peers,
         log: Log { level: raw.log.level, format: raw.log.format },
     }
+}
+
+fn peers(
+    raw: &raw::Peers,
+    role: &Role,
+    etcd: bool,
+    env: &Env,
+    section: &mut Section<'_>,
+) -> Option<hand_over::Settings> {
+    let mut nodes = Vec::new();
+    for node in &raw.nodes.0 {
+        nodes.extend(section.take("nodes", node.parse::<NodeAddr>()));
+    }
+    let ring = matches!(role, Role::Slave { .. });
+    section.require(
+        "nodes",
+        ring || raw.nodes.0.is_empty(),
+        "must be empty on a master, which is not in the ring",
+    );
+    let replicas = section.within("replicas", raw.replicas, 1..=10_000);
+    let spread = match raw.spread.trim() {
+        "plain" => Spread::Plain,
+        "mixed" => Spread::Mixed,
+        other => {
+            section.add("spread", format_args!("expected `plain` or `mixed`, found {other:?}"));
+            Spread::Plain
+        }
+    };
+    let token = raw.token.as_ref().and_then(|secret| {
+        section.take("token", secret.reveal(env).map_err(|error| error.to_string()))
+    });
+    let minute = Duration::from_secs(60);
+    let settings = hand_over::Settings {
+        replicas: NonZeroU16::new(replicas).unwrap_or(DEFAULT_REPLICAS),
+        spread,
+        max_bytes: section
+            .within("hand_over_bytes", raw.hand_over_bytes, Size(1 << 10)..=Size(1 << 30))
+            .as_usize(),
+        time: span(section, "hand_over_time", raw.hand_over_time.into(), Duration::ZERO, minute),
+        token,
+        nodes: Found::fixed(nodes),
+    };
+    (ring && (etcd || !raw.nodes.0.is_empty())).then_some(settings)
 }
 
 fn role(raw: &raw::Raw, mistakes: &mut Mistakes) -> Role {

@@ -17,7 +17,7 @@ use kamaitachi_serve::{
     logs::LogFormat,
 };
 
-use crate::{api::request::Rules, cache::snapshot::SnapshotOptions, store::Durability};
+use crate::{api::request::Rules, cache::snapshot::SnapshotOptions, hand_over, store::Durability};
 
 /// Everything a node is told at its start.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub struct Config {
     pub connections: kamaitachi_serve::limits::Limits,
     /// The numbers behind the rules of requests.
     pub rules: Rules,
+    /// The nodes it hands over to and takes over from; `None` is none.
+    pub peers: Option<hand_over::Settings>,
     /// What is logged, and how.
     pub log: Log,
 }
@@ -104,6 +106,7 @@ impl Config {
             },
             connections: kamaitachi_serve::limits::Limits::default(),
             rules: Rules::default(),
+            peers: None,
             log: Log { level: raw.log.level, format: raw.log.format },
         }
     }

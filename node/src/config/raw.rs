@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use kamaitachi_discovery::config::RawEtcd;
+use kamaitachi_policies::ring::DEFAULT_REPLICAS;
 use kamaitachi_serve::{
     config::{List, Millis, Minutes, Seconds, Secret, Size, Span},
     limits,
@@ -21,6 +22,7 @@ pub(super) struct Raw {
     pub(super) cache: Cache,
     pub(super) replication: Replication,
     pub(super) etcd: RawEtcd,
+    pub(super) peers: Peers,
     pub(super) limits: Limits,
     pub(super) query: Query,
     pub(super) log: Log,
@@ -109,6 +111,31 @@ pub(super) struct Replication {
 impl Default for Replication {
     fn default() -> Self {
         Self { master: String::new(), wait: Millis::of(1_000) }
+    }
+}
+
+/// The other nodes of the ring.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default)]
+pub(super) struct Peers {
+    pub(super) nodes: List,
+    pub(super) replicas: u16,
+    pub(super) spread: String,
+    pub(super) hand_over_bytes: Size,
+    pub(super) hand_over_time: Millis,
+    pub(super) token: Option<Secret>,
+}
+
+impl Default for Peers {
+    fn default() -> Self {
+        Self {
+            nodes: List::default(),
+            replicas: DEFAULT_REPLICAS.get(),
+            spread: "plain".into(),
+            hand_over_bytes: Size(64 << 20),
+            hand_over_time: Millis::of(2_000),
+            token: None,
+        }
     }
 }
 

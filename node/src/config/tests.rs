@@ -99,6 +99,13 @@ const BAD: &str = r#"
         endpoints = "http://"
         prefix = "services"
         ttl = 0
+        [peers]
+        nodes = "127.0.0.1:8081,here"
+        replicas = 0
+        spread = "even"
+        hand_over_bytes = 1
+        hand_over_time = "2h"
+        token = "env:NOWHERE"
         [query]
         default_ids = ""
         default_field = ""
@@ -142,6 +149,12 @@ fn one_run_names_every_mistake_with_its_key() {
         "etcd.endpoints[0]",
         "etcd.prefix",
         "etcd.ttl",
+        "peers.nodes",
+        "peers.replicas",
+        "peers.spread",
+        "peers.hand_over_bytes",
+        "peers.hand_over_time",
+        "peers.token",
         "query.default_ids",
         "query.default_field",
         "query.default_limit",

@@ -1,5 +1,6 @@
 //! One function for each endpoint: from a routed request to an answer.
 
+pub(super) mod hand_over;
 pub(super) mod query;
 pub(super) mod records;
 pub(super) mod status;

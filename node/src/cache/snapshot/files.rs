@@ -144,7 +144,7 @@ impl SnapshotFiles {
 /// Says why a file is not used, and sets it aside if it never can be.
 pub(crate) fn refuse(path: &Path, why: &Unfit) {
     tracing::warn!(file = %path.display(), %why, "a cache snapshot is not used");
-    if matches!(why, Unfit::Damaged(_)) {
+    if matches!(why, Unfit::Damaged(_) | Unfit::Cut) {
         set_aside(path);
     }
 }

@@ -1,8 +1,6 @@
 //! The bytes of a file: header, sections, end. See the [module](super) for the layout.
 
-#[cfg(test)]
-use std::io::Read;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 
 use aes_gcm::{
     Aes256Gcm, KeyInit,
@@ -251,7 +249,6 @@ impl<'k, W: Write> Writer<'k, W> {
 }
 
 /// Reads a file from front to back.
-#[cfg(test)]
 pub(crate) struct Reader<R> {
     input: R,
     header: Header,
@@ -259,13 +256,16 @@ pub(crate) struct Reader<R> {
     ended: bool,
 }
 
-#[cfg(test)]
 impl<R: Read> Reader<R> {
     pub(crate) fn new(mut input: R) -> Result<Self, Unfit> {
         let mut bytes = [0; HEADER];
         fill(&mut input, &mut bytes)?;
         let header = Header::from_bytes(&bytes)?;
         Ok(Self { input, header, number: 0, ended: false })
+    }
+
+    pub(crate) fn header(&self) -> Header {
+        self.header
     }
 
     /// The JSON of the next section; `None` at the end.
@@ -287,7 +287,7 @@ impl<R: Read> Reader<R> {
         // Grows with what is really there, whatever the length says.
         self.input.by_ref().take(u64::from(head.stored)).read_to_end(&mut stored)?;
         if stored.len() != head.stored as usize {
-            return Err(Unfit::Damaged("the file is cut short"));
+            return Err(Unfit::Cut);
         }
         head.check(self.number, &stored)?;
         self.number += 1;
@@ -302,10 +302,9 @@ impl<R: Read> Reader<R> {
     }
 }
 
-#[cfg(test)]
 fn fill(input: &mut impl Read, bytes: &mut [u8]) -> Result<(), Unfit> {
     input.read_exact(bytes).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => Unfit::Damaged("the file is cut short"),
+        io::ErrorKind::UnexpectedEof => Unfit::Cut,
         _ => Unfit::Unreadable(error),
     })
 }

@@ -42,7 +42,7 @@ impl Index {
             sections.push((at, head));
             at += u64::from(head.stored);
             if at > length {
-                return Err(Unfit::Damaged("the file is cut short"));
+                return Err(Unfit::Cut);
             }
         }
         if at != length {
@@ -97,7 +97,7 @@ impl Index {
 
 fn fill(file: &File, bytes: &mut [u8], at: u64) -> Result<(), Unfit> {
     file.read_exact_at(bytes, at).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => Unfit::Damaged("the file is cut short"),
+        io::ErrorKind::UnexpectedEof => Unfit::Cut,
         _ => Unfit::Unreadable(error),
     })
 }

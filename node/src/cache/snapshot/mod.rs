@@ -46,9 +46,7 @@ use std::{io, path::PathBuf};
 pub(crate) use entry::{EntryReader, write_entry};
 pub use files::SnapshotFiles;
 pub(crate) use files::{Opened, refuse, set_aside};
-#[cfg(test)]
-pub(crate) use format::Reader;
-pub(crate) use format::{Header, Key};
+pub(crate) use format::{Header, Key, Reader, Writer};
 pub(crate) use index::Index;
 
 /// How the cache is saved.
@@ -103,6 +101,9 @@ pub(crate) enum Unfit {
     /// Its bytes are not those that were saved.
     #[error("damaged: {0}")]
     Damaged(&'static str),
+    /// It ends before its end.
+    #[error("damaged: cut short")]
+    Cut,
     /// It is whole, and not for this node as it is configured now.
     #[error("{0}")]
     Unsuited(&'static str),

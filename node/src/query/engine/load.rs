@@ -18,7 +18,7 @@ use crate::{
     cache::{
         Mark,
         snapshot::{EntryReader, Index, Key, Unfit},
-        stock_data_map::Known,
+        stock_data_map::{Known, StockDataMap},
     },
     model::{Indicators, Revision, Subject},
     query::Source,
@@ -89,21 +89,45 @@ impl<S: Source> Inner<S> {
             failed: AtomicBool::new(false),
         };
         let shares = load.run()?;
-        let mut left_out = shares.iter().map(|share| share.left_out).sum();
+        let left_out: usize = shares.iter().map(|share| share.left_out).sum();
         let mut sections: Vec<_> = shares.into_iter().flat_map(|share| share.sections).collect();
         sections.sort_unstable_by_key(|(number, _)| std::cmp::Reverse(*number));
-        let mut taken = 0;
-        // The hottest come last in the file, and first into the cache, each behind the one before.
-        for (map, expires) in sections.into_iter().flat_map(|(_, maps)| maps.into_iter().rev()) {
+        // The hottest come last in the file, and first into the cache.
+        let maps = sections.into_iter().flat_map(|(_, maps)| maps.into_iter().rev());
+        let (taken, late) = self.install(maps, terms.mark, now);
+        Ok((taken, left_out + late))
+    }
+
+    /// Remembers maps, each behind the one before, that no write has touched since `mark` and that
+    /// there is room for; counts them and the others.
+    pub(super) fn install(
+        &self,
+        maps: impl Iterator<Item = (Known, Instant)>,
+        mark: Mark,
+        now: Instant,
+    ) -> (usize, usize) {
+        let (mut taken, mut left_out) = (0, 0);
+        for (map, expires) in maps {
             let subject = Arc::clone(map.subject());
-            let still = || !self.knowledge.writes.touched_since(terms.mark, &subject);
+            let still = || !self.knowledge.writes.touched_since(mark, &subject);
             if self.knowledge.restore(map, expires, now, still) {
                 taken += 1;
             } else {
                 left_out += 1;
             }
         }
-        Ok((taken, left_out))
+        (taken, left_out)
+    }
+}
+
+impl Terms {
+    /// How long an entry may still be used that had `ttl` milliseconds left; `None` is not at all.
+    pub(super) fn left(&self, map: &StockDataMap, ttl: u64, longest: Duration) -> Option<Duration> {
+        let left = Duration::from_millis(ttl).min(longest).saturating_sub(self.age);
+        let fit = !left.is_zero()
+            && map.revision() <= self.revision
+            && !self.changed.contains(map.subject());
+        fit.then_some(left)
     }
 }
 
@@ -152,11 +176,7 @@ impl Load<'_> {
         let plain = self.index.read(section, self.key, buffer)?;
         let (mut maps, mut bytes) = (Vec::new(), 0);
         let read = entries.section(&plain, |map, ttl| {
-            let left = Duration::from_millis(ttl).min(self.longest).saturating_sub(self.terms.age);
-            let fit = !left.is_zero()
-                && map.revision() <= self.terms.revision
-                && !self.terms.changed.contains(map.subject());
-            if fit {
+            if let Some(left) = self.terms.left(&map, ttl, self.longest) {
                 bytes += map.bytes();
                 maps.push((Arc::new(map), self.now + left));
             } else {

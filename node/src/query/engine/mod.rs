@@ -1,5 +1,6 @@
 //! Answers queries from what is known, and reads the rest.
 
+mod hand_over;
 mod learn;
 mod load;
 mod persist;
@@ -9,6 +10,7 @@ mod scope;
 #[cfg(test)]
 mod tests;
 
+pub use hand_over::{Parcel, Refused, Taken};
 pub use persist::Restored;
 
 use std::{fmt, sync::Arc};
