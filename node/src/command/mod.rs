@@ -1,6 +1,7 @@
 //! The command line: serve, or one of the tools for a database file.
 
 mod check;
+mod group;
 mod import;
 mod sample;
 mod serve;
@@ -38,6 +39,8 @@ enum Command {
     Check,
     /// Talks to a node of a cache group: a prompt, or one command.
     Cli(Box<CliArgs>),
+    /// Serves a cache group to its peers and clients (`--config conf/group.toml`).
+    Group(group::Args),
     /// Writes shell completions to standard output.
     Completions(Completions),
 }
@@ -53,6 +56,7 @@ pub(crate) fn run() -> Result<(), Failure> {
             Problem::Usage(_) => Failure::usage(problem),
             _ => Failure::failed(problem),
         }),
+        Some(Command::Group(args)) => group::run(&args, config.as_deref()),
         Some(Command::Completions(completions)) => completions.print::<Cli>(),
     }
 }

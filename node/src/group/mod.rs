@@ -3,14 +3,17 @@
 mod builder;
 mod changes;
 mod codec;
+pub mod config;
 mod counters;
 mod error;
 mod flights;
 #[expect(clippy::module_inception, reason = "the group is what this module is about")]
 mod group;
 mod marks;
+mod metrics;
 mod mirror;
 mod peers;
+pub mod process;
 pub mod proto;
 mod read;
 mod serve;
@@ -28,6 +31,7 @@ pub use codec::{Codec, CodecError, Json, Plain};
 pub use error::{Error, MAX_KEY, MAX_VALUE};
 pub use flights::{Flights, Landed, Lost, Overtaken};
 pub use group::{Group, SetOptions, Ttl};
+pub use metrics::PeersCollector;
 pub use mirror::HotKeys;
 pub use peers::{
     Broadcast, EPOCH, HOPS, InvalidPeers, Nodes, ORIGIN, Origin, Passport, PeerInfo, PeerOptions,

@@ -14,6 +14,7 @@ use tokio::time::Instant as Clock;
 use super::{
     Error,
     changes::{ChangeKind, Changes},
+    counters::Counters,
     error::{FOREVER, MAX_VALUE, check_key},
     group::{Inner, SetOptions},
     peers::{Kind, Op, Origin, Wait, Written, millis},
@@ -369,6 +370,10 @@ impl<V: Clone + Send + Sync + 'static> Served for Inner<V> {
 
     fn members_changed(self: Arc<Self>) {
         self.let_go_later();
+    }
+
+    fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     fn hop(&self, hops: u32) {

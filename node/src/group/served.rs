@@ -5,6 +5,7 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc};
 use super::{
     Error, Wait, Written,
     changes::Changes,
+    counters::Counters,
     peers::Origin,
     proto::{self, apply_reply},
     version::Version,
@@ -79,6 +80,7 @@ pub(super) trait Served: fmt::Debug + Send + Sync {
 
     fn members_changed(self: Arc<Self>);
 
+    fn counters(&self) -> &Counters;
     fn hop(&self, hops: u32);
     fn sync_acknowledged(&self, writes: u64);
     fn sync_failed(&self, writes: u64);

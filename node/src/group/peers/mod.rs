@@ -158,7 +158,7 @@ impl Peers {
     /// How many requests came from peers with another view of the ring.
     #[must_use]
     pub fn views_differed(&self) -> u64 {
-        self.shared.views_differed.load(Relaxed)
+        self.shared.views_differed()
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
@@ -224,6 +224,10 @@ impl Shared {
                 group.apply(write);
             }
         }
+    }
+
+    pub(super) fn views_differed(&self) -> u64 {
+        self.views_differed.load(Relaxed)
     }
 
     /// Counts a request of a peer whose view differs.
