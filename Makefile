@@ -1,5 +1,9 @@
 # `make up` starts everything, `make test` tests everything; the rest is for those who work on it.
 CARGO ?= cargo
+# How `make up` builds, where that puts the programs, and what the cluster is told besides.
+RELEASE ?= --release
+PROGRAMS ?= target/release
+DEMO ?=
 
 .PHONY: help up test lint bench tools
 
@@ -7,8 +11,8 @@ help: ## What there is to make.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: tools ## Build and start the embedded cluster on sample data; Ctrl-C ends it.
-	$(CARGO) build --release --locked --bins
-	exec target/release/kamaitachi-gateway demo
+	$(CARGO) build $(RELEASE) --locked --bins
+	exec $(PROGRAMS)/kamaitachi-gateway demo $(DEMO)
 
 test: tools ## Run every test.
 	@test -x /usr/bin/etcd || .ci/install-etcd
