@@ -28,7 +28,7 @@ lint: tools ## Formatting, clippy, documentation, who may use whom.
 	.ci/dependencies
 
 bench: tools ## Micro-benchmarks, then whole processes beside HAProxy and nginx.
-	$(CARGO) bench --workspace --locked
+	$(CARGO) bench --workspace --locked --bench '*'
 
 tools: # What a build needs and cargo does not bring.
 	@command -v $(CARGO) >/dev/null || { echo "make: cargo is missing; install Rust 1.95 or newer, see https://rustup.rs" >&2; exit 1; }

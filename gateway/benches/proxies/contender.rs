@@ -12,6 +12,9 @@ use std::{
 pub(crate) struct Contender {
     pub(crate) name: &'static str,
     pub(crate) program: PathBuf,
+    /// Files without which it can't do the job, and Debian's packages of them.
+    needs: &'static [&'static str],
+    packages: &'static str,
     config: fn(&Setting) -> String,
     arguments: fn(&Path) -> Vec<String>,
 }
@@ -25,31 +28,50 @@ pub(crate) struct Setting {
     folder: PathBuf,
 }
 
-/// Those that are installed; the gateway first.
+/// Those that are installed, the gateway first; says which are not.
 pub(crate) fn all(gateway: PathBuf) -> Vec<Contender> {
     [
         Contender {
             name: "kamaitachi",
             program: gateway,
+            needs: &[],
+            packages: "",
             config: kamaitachi,
             arguments: |file| vec!["--config".into(), file.display().to_string()],
         },
         Contender {
             name: "haproxy",
             program: "/usr/sbin/haproxy".into(),
+            needs: &[],
+            packages: "haproxy",
             config: haproxy,
             arguments: |file| vec!["-db".into(), "-f".into(), file.display().to_string()],
         },
         Contender {
             name: "nginx+lua",
             program: "/usr/sbin/nginx".into(),
+            needs: &[
+                "/usr/lib/nginx/modules/ndk_http_module.so",
+                "/usr/lib/nginx/modules/ngx_http_lua_module.so",
+            ],
+            packages: "nginx-light libnginx-mod-http-lua",
             config: nginx,
             arguments: |file| vec!["-c".into(), file.display().to_string()],
         },
     ]
     .into_iter()
-    .filter(|contender| contender.program.exists())
+    .filter(Contender::is_installed)
     .collect()
+}
+
+impl Contender {
+    fn is_installed(&self) -> bool {
+        let Self { name, program, needs, packages, .. } = self;
+        let mut files = needs.iter().map(Path::new).chain([&**program]);
+        let Some(missing) = files.find(|file| !file.exists()) else { return true };
+        println!("{name} is left out: no {} (Debian: {packages})", missing.display());
+        false
+    }
 }
 
 /// The default stack, with limits lifted.
