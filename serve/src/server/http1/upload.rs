@@ -151,7 +151,8 @@ impl Coming {
 
 impl Drop for Coming {
     fn drop(&mut self) {
-        self.wire.dropped.set(self.number);
+        // One of an earlier request may be dropped after this one's.
+        self.wire.dropped.update(|dropped| dropped.max(self.number));
     }
 }
 
