@@ -8,6 +8,8 @@ mod demo;
 mod discovery;
 mod drain;
 mod failover;
+#[cfg(feature = "demo")]
+mod faults;
 mod forwarding;
 mod harness;
 mod limits;
