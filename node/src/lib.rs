@@ -10,6 +10,7 @@ pub mod config;
 pub mod group;
 pub mod hand_over;
 mod lock;
+pub mod memory;
 pub mod model;
 mod node;
 pub mod query;

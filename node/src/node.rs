@@ -30,6 +30,7 @@ use crate::{
     },
     config::Config,
     lock::{DatabaseLock, LockError},
+    memory::keep_below,
     query::Engine,
     snapshots::{Snapshots, keep_saving},
     store::{OpenError, Options, Store},
@@ -125,7 +126,7 @@ impl Node {
             })
             .map_err(refused)?;
         app.state().connections(server.counters());
-        let interval = config.cache.snapshots.interval;
+        let (interval, memory) = (config.cache.snapshots.interval, config.limits.memory);
         let lock = lock(&config.database.path)?;
         let (etcd, name) = (config.etcd.clone(), config.server.service_name.clone());
         let leave_wait = config.server.leave_wait;
@@ -136,7 +137,7 @@ impl Node {
             app.state().registration(registration.changes());
         }
         app.state().ready(core);
-        let mut background = background(&app, interval);
+        let mut background = background(&app, interval, memory);
         background.spawn(late);
         Ok(Self { app, server, background, registration, leave_wait, _lock: lock })
     }
@@ -279,8 +280,16 @@ async fn pass_on(app: &App) {
 }
 
 /// What runs beside the workers, and comes back when it fails.
-fn background(app: &Arc<App>, interval: Option<Duration>) -> JoinSet<()> {
+fn background(app: &Arc<App>, interval: Option<Duration>, memory: Option<u64>) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
+    let shared = Arc::clone(app);
+    tasks.spawn(supervise("memory limit", BackOff::default(), move || {
+        let app = Arc::clone(&shared);
+        async move {
+            keep_below(memory, &app).await;
+            Ok::<_, Infallible>(())
+        }
+    }));
     let shared = Arc::clone(app);
     tasks.spawn(supervise("cache purge", BackOff::default(), move || {
         let app = Arc::clone(&shared);

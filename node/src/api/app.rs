@@ -10,12 +10,13 @@ use super::{
     failure::{Failure, Unready},
     metrics::Requests,
     request::{Reader, Rules},
-    routes::Routes,
+    routes::{Endpoint, Routes},
     state::{Core, State},
 };
 use crate::{
     config::{Limits, Role},
     hand_over::{self, HandOver},
+    memory::Pressure,
     model::{Indicators, Revision},
 };
 
@@ -123,6 +124,19 @@ impl App {
             return Ok(());
         }
         Err(Failure::Behind { revision: store.confirmed(), wanted })
+    }
+
+    /// Passes while there is memory for what such a request may take.
+    pub(super) fn expect_memory(&self, endpoint: Endpoint) -> Result<(), Failure> {
+        let refused = match self.state.memory().pressure() {
+            Pressure::None | Pressure::Low => false,
+            Pressure::High => endpoint == Endpoint::Ingest,
+            Pressure::Critical => endpoint.takes_memory(),
+        };
+        if refused {
+            return Err(Failure::Busy("the node is short of memory; try again"));
+        }
+        Ok(())
     }
 
     /// Passes on a master alone.

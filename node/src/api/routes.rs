@@ -99,6 +99,13 @@ impl Endpoint {
         )
     }
 
+    /// Whether it may take memory worth speaking of: all but what operators and probes ask.
+    #[must_use]
+    pub const fn takes_memory(self) -> bool {
+        self.reads_data()
+            || matches!(self, Self::Ingest | Self::RegisterIndicators | Self::Save | Self::Delete)
+    }
+
     /// Whether it answers before the node is ready: everything that tells how the node is.
     #[must_use]
     pub const fn answers_early(self) -> bool {

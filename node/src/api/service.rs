@@ -102,6 +102,7 @@ impl Service {
     {
         match found? {
             Destination::Endpoint(endpoint, id) => {
+                self.app.expect_memory(endpoint)?;
                 if endpoint.reads_data()
                     && let Some(wanted) = min_revision(&head.headers)?
                 {

@@ -19,7 +19,7 @@ use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 use tokio::{sync::watch, time::Instant};
 
 use super::metrics::{counter, counters, gauge};
-use crate::{query::Engine, snapshots::Snapshots, store::Store};
+use crate::{memory::Memory, query::Engine, snapshots::Snapshots, store::Store};
 
 /// Where a node is in its life: starting, ready, draining.
 #[derive(Debug)]
@@ -30,6 +30,7 @@ pub struct State {
     connections: OnceLock<Arc<Counters>>,
     registration: OnceLock<watch::Receiver<Standing>>,
     draining: AtomicBool,
+    memory: Memory,
 }
 
 /// What answers queries and takes writes.
@@ -59,6 +60,7 @@ impl State {
             connections: OnceLock::new(),
             registration: OnceLock::new(),
             draining: AtomicBool::new(false),
+            memory: Memory::default(),
         }
     }
 
@@ -95,6 +97,12 @@ impl State {
     /// From now on the node says that it takes no more traffic, and answers what still comes.
     pub fn drain(&self) {
         self.draining.store(true, Relaxed);
+    }
+
+    /// What is known of the memory of the process.
+    #[must_use]
+    pub fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     pub(super) fn core(&self) -> Option<Arc<Core>> {
@@ -158,6 +166,14 @@ impl State {
             "When etcd last confirmed the registration; 0 is never.",
             seen.unwrap_or_default().as_secs(),
         )
+    }
+
+    fn encode_memory(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Some(limit) = self.memory.limit() else { return Ok(()) };
+        gauge(to, "kamaitachi_memory_limit_bytes", "The most the process may hold.", limit)?;
+        gauge(to, "kamaitachi_memory_used_bytes", "What it held at last.", self.memory.used())?;
+        let pressure = "0: none, 1: the cache shrinks, 2: no bulk writes, 3: no data requests.";
+        gauge(to, "kamaitachi_memory_pressure", pressure, self.memory.pressure() as u64)
     }
 
     fn encode_connections(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -269,6 +285,7 @@ impl Collector for State {
         gauge(to, "kamaitachi_node_ready", "Whether the node takes traffic.", ready.into())?;
         let uptime = "Since the start of the node.";
         gauge(to, "kamaitachi_node_uptime_seconds", uptime, self.uptime())?;
+        self.encode_memory(to)?;
         self.encode_connections(to)?;
         self.encode_registration(to)?;
         self.core().map_or(Ok(()), |core| core.encode(to))

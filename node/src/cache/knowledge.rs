@@ -50,13 +50,26 @@ pub(crate) struct Knowledge {
     limits: CacheLimits,
 }
 
-impl Knowledge {
-    pub(crate) fn new(limits: CacheLimits, visible: Revision) -> Self {
-        let max = limits.max_bytes;
+/// How the bytes are divided.
+struct Shares {
+    subjects: usize,
+    unknown: usize,
+    members: usize,
+}
+
+impl Shares {
+    fn of(max: usize) -> Self {
         let members = (max / 16).max((max / 4).min(1 << 20));
         let unknown = (max / 32).max((max / 8).min(1 << 18));
+        Self { subjects: max - members - unknown, unknown, members }
+    }
+}
+
+impl Knowledge {
+    pub(crate) fn new(limits: CacheLimits, visible: Revision) -> Self {
+        let Shares { subjects, unknown, members } = Shares::of(limits.max_bytes);
         Self {
-            subjects: Lru::new(max - members - unknown),
+            subjects: Lru::new(subjects),
             unknown: Lru::new(unknown),
             members: MemberCache::new(members, limits.ttl),
             flights: Flights::new(),
@@ -168,6 +181,14 @@ impl Knowledge {
         self.subjects.clear();
         self.unknown.clear();
         self.members.clear();
+    }
+
+    /// Holds everything to so many bytes together, at most as many as it was made for.
+    pub(crate) fn bound(&self, bytes: usize) {
+        let Shares { subjects, unknown, members } = Shares::of(bytes.min(self.limits.max_bytes));
+        self.subjects.bound(subjects);
+        self.unknown.bound(unknown);
+        self.members.bound(members);
     }
 
     /// Drops what has expired.

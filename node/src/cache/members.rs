@@ -214,6 +214,11 @@ impl MemberCache {
         self.lists.purge(now);
     }
 
+    /// Holds the lists to so many bytes.
+    pub(crate) fn bound(&self, bytes: usize) {
+        self.lists.bound(bytes);
+    }
+
     pub(crate) fn stats(&self) -> LruStats {
         self.lists.stats()
     }

@@ -258,8 +258,19 @@ fn limits(raw: &raw::Limits, wait: Millis, mistakes: &mut Mistakes) -> Limits {
             .0,
         rows: section.within("rows", raw.rows, 1_000..=1_000_000_000),
         handler: span(section, "handler_timeout", handler, Duration::from_millis(1), LONG),
+        memory: memory(raw.memory, section),
         revision_wait,
     }
+}
+
+fn memory(Size(bytes): Size, section: &mut Section<'_>) -> Option<u64> {
+    const LEAST: u64 = 64 << 20;
+    section.require(
+        "memory",
+        bytes == 0 || bytes >= LEAST,
+        format_args!("{bytes} bytes are too few for a node: at least 64MiB, or 0"),
+    );
+    (bytes != 0).then_some(bytes)
 }
 
 fn connections(raw: &raw::Limits, section: &mut Section<'_>) -> limits::Limits {

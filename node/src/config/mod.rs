@@ -102,6 +102,7 @@ impl Config {
                 ingest_body: raw.limits.ingest_body.0,
                 rows: raw.limits.rows,
                 handler: raw.limits.handler_timeout.into(),
+                memory: None,
                 revision_wait: raw.replication.wait.into(),
             },
             connections: kamaitachi_serve::limits::Limits::default(),
@@ -208,6 +209,8 @@ pub struct Limits {
     pub rows: usize,
     /// How long an answer may take.
     pub handler: Duration,
+    /// Bytes that the process may hold; `None` is what its control group allows.
+    pub memory: Option<u64>,
     /// How long a request waits for the revision it asks for.
     pub revision_wait: Duration,
 }

@@ -1,10 +1,10 @@
 //! A look over the pages of a file before it is used.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::ErrorCode;
 
-use super::error::OpenReason;
+use super::{Options, connect, error::OpenReason};
 
 /// Steps of SQLite between two looks at the clock: well below a millisecond.
 const STEPS: i32 = 10_000;
@@ -12,14 +12,17 @@ const STEPS: i32 = 10_000;
 /// Fails if SQLite's own quick check finds anything within `budget`; what takes longer is left
 /// unchecked. A damaged page that is only met later ends the read that meets it, and is told by
 /// [`is_damaged`](super::Store::is_damaged).
-pub(super) fn look_over(conn: &Connection, budget: Duration) -> Result<(), OpenReason> {
+///
+/// On a connection of its own, whose memory of pages goes with it.
+pub(super) fn look_over(options: &Options) -> Result<(), OpenReason> {
+    let budget = options.look_over;
     if budget.is_zero() {
         return Ok(());
     }
+    let conn = connect::reader(options)?;
     let began = clock();
     conn.progress_handler(STEPS, Some(move || clock().duration_since(began) >= budget))?;
     let found = conn.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
-    conn.progress_handler(0, None::<fn() -> bool>)?;
     match found {
         Ok(found) if found == "ok" => Ok(()),
         Ok(found) => Err(OpenReason::Damaged(found.replace('\n', " "))),

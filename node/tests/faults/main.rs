@@ -9,6 +9,7 @@ mod damage;
 mod descriptors;
 mod disk;
 mod herd;
+mod memory;
 mod neighbours;
 mod node;
 mod rig;

@@ -150,6 +150,17 @@ impl<K: Hash + Eq + Clone, V: Clone> Lru<K, V> {
         }
     }
 
+    /// Holds it to `max_bytes`, at most as many as it was made for, from now on; what is over goes
+    /// at once, the least recently used first.
+    pub fn bound(&self, max_bytes: usize) {
+        let share = max_bytes.min(self.max_bytes) / self.shards.len();
+        for shard in &self.shards {
+            let mut leaving = Leaving::new();
+            shard.lock().bound(share, &mut leaving);
+            self.dismiss(&leaving);
+        }
+    }
+
     /// Drops what has expired by `now`, so that nothing outlives its time for want of a reader.
     pub fn purge(&self, now: Instant) {
         for shard in &self.shards {
@@ -217,7 +228,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Lru<K, V> {
         }
     }
 
-    /// The most bytes it may ever hold.
+    /// The most bytes it may ever hold; fewer while it is [bound](Self::bound).
     #[must_use]
     pub fn max_bytes(&self) -> usize {
         self.max_bytes

@@ -151,6 +151,14 @@ impl<K: Hash + Eq + Clone, V: Clone> Shard<K, V> {
         mem::replace(self, empty)
     }
 
+    pub(super) fn bound(&mut self, max_bytes: usize, leaving: &mut Leaving<K, V>) {
+        self.max_bytes = max_bytes;
+        while self.bytes > max_bytes {
+            self.evictions += 1;
+            self.leave(self.oldest, Cause::Full, leaving);
+        }
+    }
+
     pub(super) fn purge(&mut self, now: Instant, leaving: &mut Leaving<K, V>) {
         let mut at = self.oldest;
         while at != NONE {

@@ -216,3 +216,20 @@ fn retain_drops_what_is_refused_and_visit_shows_what_is_left_with_its_bytes() {
     assert_eq!(lru.stats().entries, 5);
     assert_eq!(bytes * 5, lru.stats().bytes * 4);
 }
+
+#[test]
+fn a_bound_evicts_the_oldest_at_once_and_holds_until_it_is_lifted() {
+    let now = tokio::time::Instant::now().into_std();
+    let later = now + Duration::from_secs(1);
+    let cache = Cache::new(10 * (100 + OVERHEAD));
+    let insert = |key| cache.insert(key, Arc::new(0), 100, later);
+    assert!((0..10).all(insert));
+    cache.bound(4 * (100 + OVERHEAD));
+    let kept: Vec<_> = (0..10).filter(|key| cache.get(key, now).is_some()).collect();
+    assert_eq!(kept, [6, 7, 8, 9]);
+    assert!(insert(10));
+    assert_eq!((cache.stats().entries, cache.stats().evictions), (4, 7));
+    cache.bound(usize::MAX);
+    assert!((0..6).all(insert));
+    assert_eq!(cache.stats().entries, 10);
+}

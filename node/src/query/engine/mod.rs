@@ -156,6 +156,12 @@ impl<S: Source> Engine<S> {
         self.inner.knowledge.reset_counters();
     }
 
+    /// Holds the cache to so many bytes, at most as many as it was made for; what is over goes now,
+    /// the least recently used first.
+    pub fn bound(&self, bytes: usize) {
+        self.inner.knowledge.bound(bytes);
+    }
+
     /// Drops what has expired though nobody asked for it. Worth doing every few minutes.
     pub fn purge_expired(&self) {
         self.inner.knowledge.purge(Instant::now().into_std());

@@ -77,7 +77,7 @@ impl Writer {
     pub(super) fn open(options: &Options, shared: Arc<Shared>) -> Result<Self, OpenReason> {
         let conn = connect::writer(options)?;
         let kind = schema::recognise(&conn)?;
-        pages::look_over(&conn, options.look_over)?;
+        pages::look_over(options)?;
         if kind == Kind::ToMigrate {
             // Before the log, through which a new index would have to be written twice.
             schema::migrate(&conn)?;
