@@ -3,6 +3,8 @@
 
 mod admin;
 mod doctor;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};

@@ -1,0 +1,195 @@
+//! The cache group: a local hit beside a bare moka `get`, gets over loopback, and sets beside a
+//! peer that has stopped answering.
+//!
+//! `cargo bench -p kamaitachi-node --bench group` for the hits;
+//! `cargo bench -p kamaitachi-node --bench group -- peers` for the figures over sockets.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use divan::{Bencher, black_box};
+use kamaitachi_discovery::{NodeAddr, fixed};
+use kamaitachi_node::group::{
+    Bound, Group, GroupServer, HotKeys, PeerOptions, PeerState, Peers, ServerOptions,
+};
+use tokio::{net::TcpListener, runtime::Runtime, time::Instant};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const KEYS: usize = 1000;
+const CALLERS: usize = 64;
+const TIME: Duration = Duration::from_secs(5);
+
+fn main() {
+    if std::env::args().any(|argument| argument == "peers") {
+        let runtime = Runtime::new().expect("a runtime");
+        runtime.block_on(gets_over_loopback());
+        runtime.block_on(sets_beside_a_silent_peer());
+    } else {
+        divan::main();
+    }
+}
+
+fn keys() -> Vec<String> {
+    (0..KEYS).map(|n| format!("33:{n:06}")).collect()
+}
+
+fn value() -> Bytes {
+    Bytes::from(vec![7; 100])
+}
+
+#[divan::bench]
+fn local_hit(bencher: Bencher<'_, '_>) {
+    let runtime = Runtime::new().expect("a runtime");
+    let (group, keys) = (runtime.block_on(async { Group::bytes("bench").build() }), keys());
+    for key in &keys {
+        runtime.block_on(group.set(key, value())).expect("a good key");
+    }
+    let mut at = 0;
+    bencher.bench_local(|| {
+        at = (at + 1) % KEYS;
+        let get = std::pin::pin!(group.get(black_box(&keys[at])));
+        // A hit is ready at once.
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        std::future::Future::poll(get, &mut context)
+    });
+}
+
+#[divan::bench]
+fn moka_get(bencher: Bencher<'_, '_>) {
+    let cache = moka::sync::Cache::<Arc<str>, Bytes>::builder()
+        .max_capacity(64 << 20)
+        .weigher(|key: &Arc<str>, value: &Bytes| {
+            u32::try_from(key.len() + value.len()).unwrap_or(u32::MAX)
+        })
+        .time_to_live(Duration::from_secs(3600))
+        .build();
+    let keys = keys();
+    for key in &keys {
+        cache.insert(key.as_str().into(), value());
+    }
+    let mut at = 0;
+    bencher.bench_local(|| {
+        at = (at + 1) % KEYS;
+        cache.get(black_box(keys[at].as_str()))
+    });
+}
+
+#[divan::bench]
+fn moka_get_without_expiry(bencher: Bencher<'_, '_>) {
+    let cache = moka::sync::Cache::<Arc<str>, Bytes>::new(100_000);
+    let keys = keys();
+    for key in &keys {
+        cache.insert(key.as_str().into(), value());
+    }
+    let mut at = 0;
+    bencher.bench_local(|| {
+        at = (at + 1) % KEYS;
+        cache.get(black_box(keys[at].as_str()))
+    });
+}
+
+/// Two peers; nothing is copied, so each get of the other's keys is a call.
+async fn gets_over_loopback() {
+    let bound = [bind().await, bind().await];
+    let members: Vec<NodeAddr> = bound.iter().map(address).collect();
+    let mut groups = Vec::new();
+    for bound in bound {
+        let peers = peers(&address(&bound), &members);
+        let none = HotKeys { max_bytes: 0, ..HotKeys::default() };
+        let group = Group::bytes("bench")
+            .hot_keys(none)
+            .loader(|_| async { Ok::<_, String>(Some(value())) });
+        let group = group.peers(&peers).build();
+        groups.push((group, GroupServer::start(bound, &peers, ServerOptions::default()).await));
+    }
+    let group = &groups[0].0;
+    let Some(peers) = group.peers() else { return };
+    while peers.others().iter().any(|peer| peer.state != PeerState::Alive) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let view = peers.view();
+    let theirs: Vec<String> =
+        keys().into_iter().filter(|key| view.ring().owner(key.as_bytes()) != view.me()).collect();
+    let theirs = Arc::new(theirs);
+    let began = Instant::now();
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|caller| {
+            let (group, theirs) = (group.clone(), Arc::clone(&theirs));
+            tokio::spawn(async move {
+                let (mut took, mut at) = (Vec::new(), caller * 7);
+                while began.elapsed() < TIME {
+                    at += 1;
+                    let asked = Instant::now();
+                    group.get(&theirs[at % theirs.len()]).await.expect("a value");
+                    took.push(asked.elapsed());
+                }
+                took
+            })
+        })
+        .collect();
+    let mut took = Vec::new();
+    for caller in callers {
+        took.extend(caller.await.expect("no panic"));
+    }
+    tell("peer gets", &mut took, began.elapsed());
+    println!("{:?}", group.stats());
+}
+
+/// A peer that accepts and says nothing, 10,000 sets a second.
+async fn sets_beside_a_silent_peer() {
+    let (bound, silent) = (bind().await, TcpListener::bind("127.0.0.1:0").await.expect("a port"));
+    let there: NodeAddr = silent
+        .local_addr()
+        .map(|addr| addr.to_string())
+        .expect("an address")
+        .parse()
+        .expect("an address");
+    let me = address(&bound);
+    let peers = peers(&me, &[me.clone(), there]);
+    let group = Group::bytes("bench").max_bytes(32 << 20).peers(&peers).build();
+    let mut took = Vec::new();
+    let began = Instant::now();
+    let mut turns = tokio::time::interval(Duration::from_millis(1));
+    let (mut most, mut n) = ((0, 0), 0_u64);
+    while began.elapsed() < 2 * TIME {
+        turns.tick().await;
+        for _ in 0..10 {
+            n += 1;
+            let asked = Instant::now();
+            group.set(&format!("key{n}"), Bytes::from(vec![7; 1000])).await.expect("a good key");
+            took.push(asked.elapsed());
+        }
+        let queue = peers.others()[0].queue;
+        most = (most.0.max(queue.0), most.1.max(queue.1));
+    }
+    tell("sets beside a silent peer", &mut took, began.elapsed());
+    println!("most queued: {} writes, {} bytes; {:?}", most.0, most.1, peers.others());
+}
+
+async fn bind() -> Bound {
+    Bound::bind(([127, 0, 0, 1], 0).into()).await.expect("a free port")
+}
+
+fn address(bound: &Bound) -> NodeAddr {
+    bound.local_addr().to_string().parse().expect("a socket's address")
+}
+
+fn peers(me: &NodeAddr, members: &[NodeAddr]) -> Peers {
+    Peers::new(me.as_str(), fixed(members.to_vec()), PeerOptions::default()).expect("no token")
+}
+
+fn tell(what: &str, took: &mut [Duration], whole: Duration) {
+    took.sort_unstable();
+    let at = |part: usize| took[(took.len() - 1) * part / 1000];
+    let rate = took.len() as u128 * 1_000_000_000 / whole.as_nanos();
+    println!(
+        "{what}: {} in {whole:.1?}, {rate}/s, P50 {:?}, P99 {:?}, P99.9 {:?}, most {:?}",
+        took.len(),
+        at(500),
+        at(990),
+        at(999),
+        at(1000)
+    );
+}
