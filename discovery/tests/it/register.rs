@@ -112,3 +112,23 @@ async fn another_service_whose_name_begins_the_same_is_not_seen() {
     until_members(&found, &[A]).await;
     assert_eq!(found.health().refused, 0);
 }
+
+#[tokio::test]
+async fn an_etcd_that_wants_a_password_gets_it_and_refuses_who_has_none() {
+    let etcd = Etcd::start().await;
+    let mut client = etcd.client().await;
+    client.user_add("root", "hush", None).await.unwrap();
+    client.role_add("root").await.unwrap();
+    client.user_grant_role("root", "root").await.unwrap();
+    client.auth_enable().await.unwrap();
+    let stranger = register(&etcd, B);
+    until_standing(&stranger, "it is refused", |standing| standing.trouble.is_some()).await;
+    let user = Some(("root".to_owned(), "hush".into()));
+    let settings = etcd::Settings { user, ..etcd.settings() };
+    let registration = Registration::start(settings.clone(), service(A));
+    let follow = kamaitachi_discovery::follow::Settings::new(&service(A).name);
+    let found = kamaitachi_discovery::follow::start(settings, follow, Vec::new());
+    until_members(&found, &[A]).await;
+    assert!(registration.deregister().await);
+    until_members(&found, &[]).await;
+}
