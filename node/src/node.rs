@@ -9,13 +9,15 @@ use std::{
     time::Duration,
 };
 
+use http::Request;
+use http_body_util::Either;
 use kamaitachi_discovery::{
     etcd,
     register::{self, Registration},
 };
 use kamaitachi_serve::{
     BackOff,
-    server::{Drained, Handle, Server},
+    server::{Drained, Handle, Incoming, Server},
     supervise,
 };
 use tokio::task::JoinSet;
@@ -23,17 +25,15 @@ use tower::service_fn;
 use tracing::{error, info};
 
 use crate::{
-    api::{App, Core, Service},
-    cache::{
-        CacheLimits,
-        snapshot::{SaveError, Saved, SnapshotFiles},
-    },
-    config::Config,
+    api::{App, Service},
+    cache::snapshot::{SaveError, Saved},
+    config::{Config, Role},
     lock::{DatabaseLock, LockError},
     memory::keep_below,
-    query::Engine,
-    snapshots::{Snapshots, keep_saving},
-    store::{OpenError, Options, Store},
+    open::{NodeSeat, Opening, take_over},
+    replication::{Feed, Follower, Http, PREFIX, Replication},
+    snapshots::keep_saving,
+    store::OpenError,
 };
 
 /// How often what has expired is dropped from the cache.
@@ -46,6 +46,7 @@ const PURGE: Duration = Duration::from_secs(60);
 pub struct Node {
     app: Arc<App>,
     server: Handle,
+    feed: Arc<Feed>,
     background: JoinSet<()>,
     registration: Option<Registration>,
     leave_wait: Duration,
@@ -82,7 +83,8 @@ pub enum StartError {
 
 impl Node {
     /// Starts a node: takes its address, answers "not yet" while it opens the database and loads
-    /// the newest snapshot, and returns once it answers queries.
+    /// the newest snapshot, and returns once it answers queries. For a slave that has a master and
+    /// nothing in its file that is once it has a copy, however long the master takes.
     ///
     /// Dropping the future takes everything back.
     ///
@@ -112,15 +114,30 @@ impl Node {
             None => app,
         };
         let app = Arc::new(app);
-        let served = Arc::clone(&app);
+        let beside = config.database.path.parent().filter(|dir| !dir.as_os_str().is_empty());
+        let beside = beside.unwrap_or(Path::new("."));
+        let feed = Arc::new(Feed::new(config.replication.clone(), beside.to_owned()));
+        if config.server.role == Role::Master {
+            app.state().replicates(Replication::Master(Arc::clone(&feed)));
+        }
+        let (served, fed) = (Arc::clone(&app), Arc::clone(&feed));
         let server = bound
             .start(move |_worker| {
                 let service = Service::new(Arc::clone(&served));
+                let (app, feed) = (Arc::clone(&served), Arc::clone(&fed));
                 move |_connection| {
                     let service = service.clone();
-                    service_fn(move |request| {
+                    let (app, feed) = (Arc::clone(&app), Arc::clone(&feed));
+                    service_fn(move |request: Request<Incoming>| {
                         let service = service.clone();
-                        async move { Ok::<_, Infallible>(service.answer(request).await) }
+                        let internal = request.uri().path().starts_with(PREFIX);
+                        let fed = internal.then(|| feed.answer(&app, &request));
+                        async move {
+                            Ok::<_, Infallible>(match fed {
+                                Some(fed) => fed.map(Either::Right),
+                                None => service.answer(request).await.map(Either::Left),
+                            })
+                        }
                     })
                 }
             })
@@ -130,16 +147,15 @@ impl Node {
         let lock = lock(&config.database.path)?;
         let (etcd, name) = (config.etcd.clone(), config.server.service_name.clone());
         let leave_wait = config.server.leave_wait;
-        let core = open(config).await?;
-        let late = take_over(&app, &core).await;
+        app.state().registers(etcd.is_some());
+        let mut background = background(&app, interval, memory);
+        open(&app, config, &mut background).await?;
         let registration = etcd.and_then(|etcd| register(etcd, name, &addr));
+        app.state().registers(registration.is_some());
         if let Some(registration) = &registration {
             app.state().registration(registration.changes());
         }
-        app.state().ready(core);
-        let mut background = background(&app, interval, memory);
-        background.spawn(late);
-        Ok(Self { app, server, background, registration, leave_wait, _lock: lock })
+        Ok(Self { app, server, feed, background, registration, leave_wait, _lock: lock })
     }
 
     /// The address it listens on, with the port that 0 became.
@@ -195,6 +211,7 @@ impl Node {
             };
             server.drain_until(cut).await
         };
+        self.feed.stop();
         let (drained, ()) = tokio::join!(leaving, pass_on(&self.app));
         self.background.shutdown().await;
         if let Some(core) = self.app.core() {
@@ -238,38 +255,28 @@ fn lock(path: &Path) -> Result<DatabaseLock, StartError> {
     Ok(DatabaseLock::take(path)?)
 }
 
-/// Opens the database, and what answers from it.
-async fn open(config: Config) -> Result<Core, StartError> {
-    let mut options = Options::new(&config.database.path);
-    options.durability = config.database.durability;
-    options.max_rows = config.limits.rows;
-    options.look_over = config.database.start_check;
-    if let Some(readers) = config.database.readers {
-        options.readers = readers;
-    }
-    let store = Store::open(options).await?;
-    let limits = CacheLimits { max_bytes: config.cache.max_bytes, ttl: config.cache.ttl };
-    let engine = Engine::new(store.clone(), limits);
-    store.observe(engine.observer());
-    let files = SnapshotFiles::new(config.cache.snapshots.files);
-    let snapshots = Snapshots::restore(&engine, files).await;
-    Ok(Core { store, engine, snapshots })
-}
-
-/// Takes over from other nodes what this one owns from now on, before it says that it is ready.
-/// What it is not new enough for yet is left to the task that is given back.
-async fn take_over(app: &Arc<App>, core: &Core) -> impl Future<Output = ()> + Send + use<> {
-    let (engine, store) = (core.engine.clone(), core.store.clone());
-    let peers = app.hand_over().cloned();
-    let late = match &peers {
-        Some(peers) => peers.fetch(&engine, &store).await,
-        None => Vec::new(),
+/// Makes the node ready: from its file, or once it has a copy of its master's.
+async fn open(app: &Arc<App>, config: Config, tasks: &mut JoinSet<()>) -> Result<(), StartError> {
+    let (settings, role) = (config.replication.clone(), config.server.role.clone());
+    let opening = Opening::new(config);
+    let Role::Slave { master: Some(master) } = role else {
+        let core = opening.open().await?;
+        tasks.spawn(take_over(app, &core).await);
+        app.state().ready(core);
+        return Ok(());
     };
-    async move {
-        if let Some(peers) = peers {
-            peers.take_late(late, &engine, &store).await;
-        }
+    // What is there serves at once, whether the master can be reached or not.
+    if let Some(core) = opening.open_if_any().await? {
+        tasks.spawn(take_over(app, &core).await);
+        app.state().ready(core);
     }
+    let transport = Http::new(&master, app.addr(), &settings);
+    let seat = NodeSeat { app: Arc::clone(app), opening };
+    let follower = Follower::new(transport, seat, settings, &master);
+    app.state().replicates(Replication::from(&follower));
+    tasks.spawn(async move { follower.run().await });
+    app.state().became_ready().await;
+    Ok(())
 }
 
 /// Sends others what they own from now on.
@@ -294,11 +301,7 @@ fn background(app: &Arc<App>, interval: Option<Duration>, memory: Option<u64>) -
     tasks.spawn(supervise("cache purge", BackOff::default(), move || {
         let app = Arc::clone(&shared);
         async move {
-            let mut turns = tokio::time::interval(PURGE);
-            while let Some(core) = app.core() {
-                turns.tick().await;
-                core.engine.purge_expired();
-            }
+            keep_purging(&app).await;
             Ok::<_, Infallible>(())
         }
     }));
@@ -307,11 +310,20 @@ fn background(app: &Arc<App>, interval: Option<Duration>, memory: Option<u64>) -
     tasks.spawn(supervise("cache snapshots", BackOff::default(), move || {
         let app = Arc::clone(&shared);
         async move {
-            if let Some(core) = app.core() {
-                keep_saving(&core.snapshots, &core.engine, interval).await;
-            }
+            keep_saving(&app, interval).await;
             Ok::<_, Infallible>(())
         }
     }));
     tasks
+}
+
+/// Drops now and then what has expired.
+async fn keep_purging(app: &App) {
+    let mut turns = tokio::time::interval(PURGE);
+    loop {
+        turns.tick().await;
+        if let Some(core) = app.core() {
+            core.engine.purge_expired();
+        }
+    }
 }

@@ -11,6 +11,7 @@ use std::{
 use tracing::{error, info};
 
 use crate::{
+    api::App,
     cache::snapshot::{SaveError, Saved, SnapshotFiles},
     query::{Engine, Restored},
     store::Store,
@@ -64,6 +65,11 @@ impl Snapshots {
         }
     }
 
+    /// Removes all, for the store they speak of is no more. Blocks.
+    pub(crate) fn retire(&self) {
+        self.files.retire();
+    }
+
     /// When a file was last saved, in epoch seconds; 0 is never.
     #[must_use]
     pub fn last_success(&self) -> u64 {
@@ -79,14 +85,16 @@ impl Snapshots {
 
 /// Saves every `interval` for as long as it is polled. A failure is logged and tried again at the
 /// next turn.
-pub(crate) async fn keep_saving(snapshots: &Snapshots, engine: &Engine<Store>, interval: Duration) {
+pub(crate) async fn keep_saving(app: &App, interval: Duration) {
     let mut turns = tokio::time::interval(interval);
     turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     // The first turn is now, when there is nothing worth saving.
     turns.tick().await;
     loop {
         turns.tick().await;
-        // Told already, and counted.
-        let _ = snapshots.save(engine).await;
+        if let Some(core) = app.core() {
+            // Told already, and counted.
+            let _ = core.snapshots.save(&core.engine).await;
+        }
     }
 }

@@ -31,9 +31,9 @@ impl Made {
     }
 }
 
-/// Sees to it that each node has its database: those of a demo of the same size as they were left,
-/// else new ones.
-pub(super) fn prepare(dir: &Path, stocks: u32, nodes: u16) -> Result<Made, Failure> {
+/// Sees to it that the master has its database: that of a demo of the same size as it was left, else
+/// a new one. The slaves get theirs from the master.
+pub(super) fn prepare(dir: &Path, stocks: u32) -> Result<Made, Failure> {
     let made = Made { dir: dir.to_owned() };
     let failed = |error: io::Error| Failure::failed(format!("{}: {error}", dir.display()));
     fs::create_dir_all(dir).map_err(failed)?;
@@ -57,9 +57,6 @@ pub(super) fn prepare(dir: &Path, stocks: u32, nodes: u16) -> Result<Made, Failu
             fs::write(&stamp, wanted).map_err(failed)?;
         }
     }
-    for number in 1..=nodes {
-        copy(&made.master(), &made.slave(number)).map_err(failed)?;
-    }
     Ok(made)
 }
 
@@ -68,21 +65,6 @@ fn generate(made: &Made, stocks: u32) -> Result<(), Failure> {
     let options = SampleOptions { stocks, ..SampleOptions::new(made.master()) };
     sample::generate(&options, |_, _| {}).map_err(Failure::failed)?;
     Ok(())
-}
-
-/// Copies a database that nobody has open, with its write-ahead log, to where there is none.
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
-    if to.exists() {
-        return Ok(());
-    }
-    let log = |path: &Path| path.with_extension("db-wal");
-    if log(from).exists() {
-        fs::copy(log(from), log(to))?;
-    }
-    // Last, and whole at once: a copy that was interrupted is made again.
-    let half = to.with_extension("db-half");
-    fs::copy(from, &half)?;
-    fs::rename(half, to)
 }
 
 /// Removes what a demo made.
@@ -107,15 +89,15 @@ mod tests {
     #[test]
     fn a_second_demo_serves_what_the_first_left_and_another_size_is_made_anew() {
         let dir = tempfile::tempdir().unwrap();
-        let made = prepare(dir.path(), 8, 2).unwrap();
-        let first = fs::read(made.master()).unwrap();
-        fs::write(made.slave(1), "changed").unwrap();
-        prepare(dir.path(), 8, 3).unwrap();
-        assert_eq!(fs::read(made.slave(1)).unwrap(), b"changed");
-        assert_eq!(fs::read(made.slave(3)).unwrap(), first);
-        prepare(dir.path(), 9, 1).unwrap();
-        assert_ne!(fs::read(made.slave(1)).unwrap(), b"changed");
-        assert!(!made.slave(2).exists());
+        let made = prepare(dir.path(), 8).unwrap();
+        fs::write(made.master(), "changed").unwrap();
+        fs::write(made.slave(1), "a slave's").unwrap();
+        prepare(dir.path(), 8).unwrap();
+        assert_eq!(fs::read(made.master()).unwrap(), b"changed");
+        assert!(made.slave(1).exists());
+        prepare(dir.path(), 9).unwrap();
+        assert_ne!(fs::read(made.master()).unwrap(), b"changed");
+        assert!(!made.slave(1).exists());
     }
 
     #[test]
@@ -123,7 +105,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let theirs = dir.path().join("master.db");
         fs::write(&theirs, "precious").unwrap();
-        prepare(dir.path(), 8, 1).unwrap_err();
+        prepare(dir.path(), 8).unwrap_err();
         assert_eq!(fs::read(theirs).unwrap(), b"precious");
     }
 }

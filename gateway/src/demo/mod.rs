@@ -53,7 +53,7 @@ pub struct DemoArgs {
 pub fn main(args: &DemoArgs) -> Result<(), Failure> {
     // The guide is what a newcomer should see; RUST_LOG shows more.
     logs::init("warn", logs::LogFormat::Auto).map_err(Failure::usage)?;
-    let made = data::prepare(&args.dir, args.stocks, args.nodes)?;
+    let made = data::prepare(&args.dir, args.stocks)?;
     let runtime: Runtime = runtime()?;
     runtime.block_on(async {
         let drain = Drain::on_signals()?;

@@ -98,6 +98,12 @@ impl App {
         &self.state
     }
 
+    /// Whether it takes writes.
+    #[must_use]
+    pub fn role(&self) -> &Role {
+        &self.role
+    }
+
     /// The address under which others reach the node.
     #[must_use]
     pub fn addr(&self) -> &str {
@@ -110,7 +116,7 @@ impl App {
         self.state.core()
     }
 
-    pub(super) fn core_or_refuse(&self) -> Result<Arc<Core>, Failure> {
+    pub(crate) fn core_or_refuse(&self) -> Result<Arc<Core>, Failure> {
         self.core().ok_or(Failure::NotReady(Unready::Starting))
     }
 

@@ -19,7 +19,9 @@ use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 use tokio::{sync::watch, time::Instant};
 
 use super::metrics::{counter, counters, gauge};
-use crate::{memory::Memory, query::Engine, snapshots::Snapshots, store::Store};
+use crate::{
+    memory::Memory, query::Engine, replication::Replication, snapshots::Snapshots, store::Store,
+};
 
 /// Where a node is in its life: starting, ready, draining.
 #[derive(Debug)]
@@ -27,7 +29,12 @@ pub struct State {
     started: Instant,
     /// Exchanged as a whole where the file behind it is.
     core: ArcSwapOption<Core>,
+    /// Sends when there is something to answer from.
+    became_ready: watch::Sender<bool>,
+    replication: OnceLock<Replication>,
     connections: OnceLock<Arc<Counters>>,
+    /// Whether it registers, which takes until it is open.
+    registers: AtomicBool,
     registration: OnceLock<watch::Receiver<Standing>>,
     draining: AtomicBool,
     memory: Memory,
@@ -57,7 +64,10 @@ impl State {
         Self {
             started: Instant::now(),
             core: ArcSwapOption::empty(),
+            became_ready: watch::Sender::new(false),
+            replication: OnceLock::new(),
             connections: OnceLock::new(),
+            registers: AtomicBool::new(false),
             registration: OnceLock::new(),
             draining: AtomicBool::new(false),
             memory: Memory::default(),
@@ -67,12 +77,36 @@ impl State {
     /// From now on the node answers, from this.
     pub fn ready(&self, core: Core) {
         self.core.store(Some(Arc::new(core)));
+        self.became_ready.send_replace(true);
     }
 
     /// From now on the node answers "not yet", until it is made ready again. Gives what it
     /// answered from; requests under way may still use it.
     pub fn unready(&self) -> Option<Arc<Core>> {
         self.core.swap(None)
+    }
+
+    /// Whether the node is to be registered before it takes traffic.
+    pub fn registers(&self, registers: bool) {
+        self.registers.store(registers, Relaxed);
+    }
+
+    /// Resolves once the node has been ready. Cancel safe.
+    pub async fn became_ready(&self) {
+        // It cannot end before this state: who sends is in it.
+        let _ = self.became_ready.subscribe().wait_for(|ready| *ready).await;
+    }
+
+    /// From now on the node tells of its part in replication. Only the first call counts.
+    pub fn replicates(&self, replication: Replication) {
+        if self.replication.set(replication).is_err() {
+            tracing::warn!("the node was given its part in replication twice");
+        }
+    }
+
+    /// Its part in replication, if it has one.
+    pub(super) fn replication(&self) -> Option<&Replication> {
+        self.replication.get()
     }
 
     /// From now on the metrics tell of these connections too. Only the first call counts.
@@ -126,6 +160,8 @@ impl State {
         });
         let restored = core.as_ref().map(|core| core.snapshots.restored().to_string());
         let refused = core.as_ref().map(|core| core.store.refuses_writes());
+        let applied = core.as_ref().map_or(0, |core| core.store.revision());
+        let part = self.replication().map(|replication| replication.detail(applied));
         let mut checks = vec![
             Check { name: "store", ok: sound, detail: detail(open) },
             Check { name: "snapshot", ok: core.is_some(), detail: detail(restored) },
@@ -147,6 +183,13 @@ impl State {
             // A node that was found once goes on: who looks for it keeps it while etcd is away.
             let ok = standing.was_registered();
             checks.push(Check { name: "registration", ok, detail: told(&standing) });
+        } else if self.registers.load(Relaxed) {
+            let detail = "not yet".to_owned();
+            checks.push(Check { name: "registration", ok: false, detail });
+        }
+        if let Some(detail) = part {
+            // A master that cannot be reached takes no traffic away: what is there is served.
+            checks.push(Check { name: "replication", ok: true, detail });
         }
         // Reads go on where writes do not, so that alone takes no traffic away.
         let ready = checks.iter().all(|check| check.ok || check.name == "writes");
@@ -288,6 +331,10 @@ impl Collector for State {
         self.encode_memory(to)?;
         self.encode_connections(to)?;
         self.encode_registration(to)?;
-        self.core().map_or(Ok(()), |core| core.encode(to))
+        let core = self.core();
+        if let Some(replication) = self.replication() {
+            replication.encode(to, core.as_ref().map_or(0, |core| core.store.revision()))?;
+        }
+        core.map_or(Ok(()), |core| core.encode(to))
     }
 }

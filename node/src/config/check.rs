@@ -21,7 +21,8 @@ use crate::{
     api::{json, request::Rules},
     cache::snapshot::SnapshotOptions,
     hand_over,
-    store::Durability,
+    replication::Settings,
+    store::{Durability, LogLimits},
 };
 
 /// Ten years: longer is a slip of the unit.
@@ -48,6 +49,12 @@ pub(super) fn config(raw: raw::Raw, env: &Env, mistakes: &mut Mistakes) -> Confi
         etcd,
         database,
         cache,
+        log_limits: LogLimits {
+            bytes: raw.replication.log_bytes.0,
+            commits: raw.replication.log_commits,
+            age: raw.replication.log_age.into(),
+        },
+        replication: replication(raw.replication, env, &mut mistakes.section("replication")),
         limits,
         connections: connections(&raw.limits, &mut mistakes.section("limits")),
         rules,
@@ -97,6 +104,18 @@ fn peers(
         nodes: Found::fixed(nodes),
     };
     (ring && (etcd || !raw.nodes.0.is_empty())).then_some(settings)
+}
+
+fn replication(raw: raw::Replication, env: &Env, section: &mut Section<'_>) -> Settings {
+    const TIMES: RangeInclusive<Millis> = Millis::of(100)..=Millis::of(600_000);
+    let token = raw.token.and_then(|token| {
+        section.take("token", token.reveal(env).map_err(|error| error.to_string()))
+    });
+    Settings {
+        token,
+        timeout: section.within("timeout", raw.timeout, TIMES).0,
+        retry_max: section.within("retry_max", raw.retry_max, TIMES).0,
+    }
 }
 
 fn role(raw: &raw::Raw, mistakes: &mut Mistakes) -> Role {

@@ -17,7 +17,13 @@ use kamaitachi_serve::{
     logs::LogFormat,
 };
 
-use crate::{api::request::Rules, cache::snapshot::SnapshotOptions, hand_over, store::Durability};
+use crate::{
+    api::request::Rules,
+    cache::snapshot::SnapshotOptions,
+    hand_over,
+    replication::Settings,
+    store::{Durability, LogLimits},
+};
 
 /// Everything a node is told at its start.
 #[derive(Debug)]
@@ -30,6 +36,10 @@ pub struct Config {
     pub database: Database,
     /// What is kept in memory, and the files it is saved to.
     pub cache: Cache,
+    /// How nodes replicate, and how much of the past a master keeps for that.
+    pub replication: Settings,
+    /// The bounds of the change log.
+    pub log_limits: LogLimits,
     /// What a request may cost.
     pub limits: Limits,
     /// What one client may take of the server.
@@ -97,6 +107,8 @@ impl Config {
                 readers: None,
                 start_check: raw.database.start_check.into(),
             },
+            replication: Settings::default(),
+            log_limits: LogLimits::default(),
             limits: Limits {
                 body: raw.limits.body.0,
                 ingest_body: raw.limits.ingest_body.0,

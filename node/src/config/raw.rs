@@ -11,7 +11,10 @@ use kamaitachi_serve::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::store::MAX_ROWS;
+use crate::{
+    replication,
+    store::{LogLimits, MAX_ROWS},
+};
 
 /// Everything a file can say.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -106,11 +109,27 @@ impl Default for Cache {
 pub(super) struct Replication {
     pub(super) master: String,
     pub(super) wait: Millis,
+    pub(super) token: Option<Secret>,
+    pub(super) timeout: Millis,
+    pub(super) retry_max: Millis,
+    pub(super) log_bytes: Size,
+    pub(super) log_commits: u64,
+    pub(super) log_age: Seconds,
 }
 
 impl Default for Replication {
     fn default() -> Self {
-        Self { master: String::new(), wait: Millis::of(1_000) }
+        let (log, settings) = (LogLimits::default(), replication::Settings::default());
+        Self {
+            master: String::new(),
+            wait: Millis::of(1_000),
+            token: None,
+            timeout: Span(settings.timeout),
+            retry_max: Span(settings.retry_max),
+            log_bytes: Size(log.bytes),
+            log_commits: log.commits,
+            log_age: Span(log.age),
+        }
     }
 }
 

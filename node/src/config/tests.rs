@@ -95,6 +95,9 @@ const BAD: &str = r#"
         [replication]
         master = "here"
         wait = "2h"
+        token = "env:NOT_THERE"
+        timeout = 0
+        retry_max = "1h"
         [etcd]
         endpoints = "http://"
         prefix = "services"
@@ -146,6 +149,9 @@ fn one_run_names_every_mistake_with_its_key() {
         "cache.snapshot_key",
         "replication.master",
         "replication.wait",
+        "replication.token",
+        "replication.timeout",
+        "replication.retry_max",
         "etcd.endpoints[0]",
         "etcd.prefix",
         "etcd.ttl",

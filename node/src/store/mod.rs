@@ -53,6 +53,7 @@ mod writer;
 
 pub use self::{
     check::{CheckReport, Finding, Severity, check},
+    copy::{AdoptError, adopt},
     data::{DataInfo, DataPage, DataSave, DataSearch, DataTable, Points, SaveMode},
     error::{OpenError, OpenReason, StoreError},
     handle::{Store, Written},

@@ -11,6 +11,7 @@ mod parts;
 mod protocol;
 mod records;
 mod registration;
+mod replication;
 mod revisions;
 mod selection;
 mod snapshots;

@@ -15,6 +15,7 @@ use crate::{
         state::Check,
     },
     query,
+    replication::Report,
 };
 
 #[derive(Serialize)]
@@ -31,6 +32,8 @@ struct Stats<'a> {
     /// Absent where the node registers itself nowhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     registered: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replication: Option<Report>,
 }
 
 pub(in crate::api) fn stats(app: &App) -> Result<Answered, Failure> {
@@ -48,6 +51,7 @@ pub(in crate::api) fn stats(app: &App) -> Result<Answered, Failure> {
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: app.state().uptime(),
         registered: app.state().standing().map(|standing| standing.registered),
+        replication: app.state().replication().map(|part| part.report(revision)),
     });
     Ok(Answered { response, revision: Some(revision) })
 }

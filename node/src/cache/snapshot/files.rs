@@ -4,6 +4,10 @@ use std::{
     fs::{self, File},
     io::{BufWriter, Write},
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use parking_lot::Mutex;
@@ -24,9 +28,11 @@ const UNFINISHED: &str = ".cache-unfinished-";
 /// The snapshot files of one node. All methods block.
 #[derive(Debug)]
 pub struct SnapshotFiles {
-    options: SnapshotOptions,
+    options: Arc<SnapshotOptions>,
     /// One at a time: the next number is the highest there is and one.
     saving: Mutex<()>,
+    /// Whether the store they speak of is no more.
+    retired: AtomicBool,
 }
 
 /// A file that looks whole as far as can be told without reading all of it.
@@ -39,12 +45,20 @@ pub(crate) struct Opened {
 impl SnapshotFiles {
     /// The files in the directory of `options`, which need not exist yet.
     #[must_use]
-    pub fn new(options: SnapshotOptions) -> Self {
-        Self { options, saving: Mutex::new(()) }
+    pub fn new(options: impl Into<Arc<SnapshotOptions>>) -> Self {
+        let retired = AtomicBool::new(false);
+        Self { options: options.into(), saving: Mutex::new(()), retired }
     }
 
     pub(crate) fn key(&self) -> Option<&Key> {
         self.options.key.as_ref()
+    }
+
+    /// Removes all, for the store they speak of is no more; what is saved from now on is not.
+    pub(crate) fn retire(&self) {
+        let _saving = self.saving.lock();
+        self.retired.store(true, Ordering::SeqCst);
+        self.prune(SUFFIX, 0);
     }
 
     /// Saves what `entries` writes, as of `revision`, and removes what is one too many.
@@ -54,8 +68,11 @@ impl SnapshotFiles {
         saved_at: i64,
         entries: impl Iterator<Item = impl FnOnce(&mut Vec<u8>)>,
     ) -> Result<Saved, SaveError> {
-        let SnapshotOptions { dir, keep, compress, .. } = &self.options;
+        let SnapshotOptions { dir, keep, compress, .. } = &*self.options;
         let _saving = self.saving.lock();
+        if self.retired.load(Ordering::SeqCst) {
+            return Err(SaveError::abandoned());
+        }
         fs::create_dir_all(dir).map_err(SaveError::new("make", dir))?;
         self.remove_unfinished();
         let number = self.numbers(SUFFIX).first().map_or(1, |newest| newest.saturating_add(1));

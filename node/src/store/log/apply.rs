@@ -161,6 +161,10 @@ impl<'c> Target<'c> {
         if !kind.chars().all(word) {
             return Err(StoreError::Diverged("a new column has a type that is none"));
         }
+        if self.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name)) {
+            // A script added it at the master just before the copy was made.
+            return Ok(());
+        }
         (self.rows, self.widened) = (None, true);
         self.conn.execute_batch(&format!(
             "ALTER TABLE finance_data ADD COLUMN {} {kind}",
