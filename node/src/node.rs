@@ -17,7 +17,7 @@ use kamaitachi_discovery::{
 };
 use kamaitachi_serve::{
     BackOff,
-    server::{Drained, Handle, Incoming, Server},
+    server::{Bound, Drained, Handle, Incoming, Server},
     supervise,
 };
 use tokio::task::JoinSet;
@@ -94,13 +94,7 @@ impl Node {
     /// # Panics
     /// Outside a tokio runtime.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let address = SocketAddr::new(config.server.host, config.server.port);
-        let refused = |source| StartError::Listen { address, source };
-        let mut server = Server::new(address).name("node").limits(config.connections.clone());
-        if let Some(workers) = config.server.workers {
-            server = server.workers(workers);
-        }
-        let bound = server.bind().map_err(refused)?;
+        let bound = bind(&config)?;
         let addr = config.server.service_addr.clone();
         let addr = addr.unwrap_or_else(|| bound.local_addr().to_string());
         let app = App::new(
@@ -141,7 +135,7 @@ impl Node {
                     })
                 }
             })
-            .map_err(refused)?;
+            .map_err(|source| StartError::Listen { address: listens(&config), source })?;
         app.state().connections(server.counters());
         let (interval, memory) = (config.cache.snapshots.interval, config.limits.memory);
         let lock = lock(&config.database.path)?;
@@ -244,6 +238,21 @@ async fn leave(registration: Option<Registration>, wait: Duration) {
     if was_found {
         tokio::time::sleep(wait).await;
     }
+}
+
+/// The address that a node is told to listen on.
+fn listens(config: &Config) -> SocketAddr {
+    SocketAddr::new(config.server.host, config.server.port)
+}
+
+/// Takes the node's address.
+fn bind(config: &Config) -> Result<Bound, StartError> {
+    let address = listens(config);
+    let mut server = Server::new(address).name("node").limits(config.connections.clone());
+    if let Some(workers) = config.server.workers {
+        server = server.workers(workers);
+    }
+    server.bind().map_err(|source| StartError::Listen { address, source })
 }
 
 /// Makes the directory of the database, and takes the database for this node alone.

@@ -26,6 +26,7 @@ fn without_descriptors_a_node_serves_whom_it_has_rests_and_recovers() {
     let before = node.ticks();
     thread::sleep(Duration::from_secs(1));
     let spent = node.ticks() - before;
+    println!("{spent} % of a processor spent on accepting");
     assert!(spent <= 20, "it spent {spent} % of a processor on trying");
     let body = r#"{"subjects":"33:000001","ids":"operating_income"}"#;
     let path = "/kamaitachi/api/data/v1/snapshot";

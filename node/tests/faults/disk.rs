@@ -49,6 +49,7 @@ fn a_full_disk_refuses_writes_loses_nothing_and_is_used_again_when_there_is_room
     node.signal("USR2");
     until("a first snapshot is saved", || node.told("cache snapshot saved") == 1);
     let acknowledged = fill(&node);
+    println!("{acknowledged} rows acknowledged before the disk was full");
     assert!(acknowledged > 0);
     // Reads go on, from the store and from the cache; the node stays in traffic.
     for _ in 0..2 {
@@ -165,6 +166,7 @@ fn syncs(db: &Path, sync: &str, writes: i64) -> Option<usize> {
 fn a_master_syncs_every_write_before_it_acknowledges_it() {
     let dir = tempfile::tempdir().unwrap();
     let Some(full) = syncs(&dir.path().join("full.db"), "full", 20) else { return };
+    println!("{full} syncs for 20 writes");
     assert!(full >= 20, "{full}");
     let normal = syncs(&dir.path().join("normal.db"), "normal", 20);
     assert!(normal.unwrap() <= 1, "{normal:?}");

@@ -123,6 +123,7 @@ fn near_its_limit_a_node_forgets_before_it_refuses_and_is_not_killed() {
     assert_eq!(node.metric("kamaitachi_memory_limit_bytes"), LIMIT as f64);
     let (refused, most) = press(&node);
     assert!(node.told("\"pressure\":") >= 1, "it did not come near the limit: {most}");
+    println!("{most} bytes held of {LIMIT}, {refused} of {SUBJECTS} requests refused");
     assert!(most < LIMIT + LIMIT / 4, "it held {most} bytes of {LIMIT}");
     assert!(refused < SUBJECTS / 2, "{refused} of {SUBJECTS} refused");
     until("the pressure is over", || node.metric("kamaitachi_memory_pressure") <= 1.0);
