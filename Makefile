@@ -5,14 +5,21 @@ RELEASE ?= --release
 PROGRAMS ?= target/release
 DEMO ?=
 
-.PHONY: help up test lint bench tools
+.PHONY: help up cluster cluster-stop test lint bench tools
 
 help: ## What there is to make.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: tools ## Build and start the embedded cluster on sample data; Ctrl-C ends it.
 	$(CARGO) build $(RELEASE) --locked --bins
 	exec $(PROGRAMS)/kamaitachi-gateway demo $(DEMO)
+
+cluster: tools ## Start etcd, a master, two slaves and the gateway as processes of their own.
+	$(CARGO) build $(RELEASE) --locked --bins
+	BIN=$(PROGRAMS) conf/cluster/run start
+
+cluster-stop: ## End exactly the processes that `make cluster` started.
+	conf/cluster/run stop
 
 test: tools ## Run every test.
 	@test -x /usr/bin/etcd || .ci/install-etcd

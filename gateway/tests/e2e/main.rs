@@ -22,4 +22,6 @@ mod readme;
 mod resilience;
 mod routing;
 mod scatter;
+#[cfg(feature = "demo")]
+mod script;
 mod stack;
