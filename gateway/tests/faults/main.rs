@@ -6,6 +6,7 @@
 mod clients;
 mod cluster;
 mod gateways;
+mod network;
 mod partitions;
 #[path = "../../../node/tests/faults/rig/mod.rs"]
 mod rig;

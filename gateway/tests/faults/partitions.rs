@@ -1,116 +1,19 @@
-//! Networks that lose what is sent, silently.
-//!
-//! Each test runs in a network of its own, made of namespaces without a name that end with it; the
-//! far node is behind a pair of virtual cables. A cable is cut by a wrong neighbour's address: what
-//! is sent then is delivered to nobody, and nobody is told.
+//! Networks that lose what is sent, silently. Each test runs in a network of its own.
 
 use std::{
-    process::{Child, Command, Stdio},
+    path::Path,
+    process::{Child, Command},
     time::Duration,
 };
 
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
 use crate::{
     cluster::{self, under_load},
-    rig::{inject::skipped, process::run, until},
+    network::{FAR, Far, alone},
+    rig::{Process, http, until},
 };
-
-const HERE: &str = "10.9.0.1";
-const FAR: &str = "10.9.0.2";
-
-/// Runs a test of this program, one that is ignored otherwise, in a network of its own.
-fn alone(test: &str) {
-    for arguments in [&["--net"][..], &["--net", "--map-root-user"]] {
-        let mut tried = Command::new("unshare");
-        tried.args(arguments).args(["ip", "link", "set", "lo", "up"]).stderr(Stdio::null());
-        if !tried.status().is_ok_and(|status| status.success()) {
-            continue;
-        }
-        let ran = Command::new("unshare")
-            .args(arguments)
-            .arg(std::env::current_exe().unwrap())
-            .args(["--exact", test, "--ignored", "--nocapture"])
-            .output()
-            .unwrap();
-        let told = String::from_utf8_lossy(&ran.stdout) + String::from_utf8_lossy(&ran.stderr);
-        assert!(ran.status.success() && told.contains("1 passed"), "{told}");
-        print!("{told}");
-        return;
-    }
-    skipped("this machine lets nobody make a network namespace (unshare --net, ip)");
-}
-
-/// The far end of the cable: a namespace that lives as long as this.
-struct Far(Child);
-
-impl Far {
-    fn new() -> Self {
-        run("ip", &["link", "set", "lo", "up"]);
-        let holder = Command::new("unshare").args(["--net", "sleep", "600"]).spawn().unwrap();
-        let far = Self(holder);
-        let own = std::fs::read_link("/proc/self/ns/net").unwrap();
-        until("the far namespace is there", || {
-            std::fs::read_link(format!("/proc/{}/ns/net", far.0.id())).is_ok_and(|net| net != own)
-        });
-        let id = far.0.id().to_string();
-        run("ip", &["link", "add", "near", "type", "veth", "peer", "name", "far", "netns", &id]);
-        run("ip", &["address", "add", &format!("{HERE}/30"), "dev", "near"]);
-        run("ip", &["link", "set", "near", "up"]);
-        far.ip(&["address", "add", &format!("{FAR}/30"), "dev", "far"]);
-        far.ip(&["link", "set", "far", "up"]);
-        far.ip(&["link", "set", "lo", "up"]);
-        far
-    }
-
-    /// A command that runs its arguments there.
-    fn command(&self) -> Command {
-        let mut command = Command::new("nsenter");
-        command.args(["--target", &self.0.id().to_string(), "--net"]);
-        command
-    }
-
-    fn ip(&self, arguments: &[&str]) {
-        assert!(self.command().arg("ip").args(arguments).status().unwrap().success());
-    }
-
-    /// From now on what is sent there is lost.
-    fn lose_what_goes_there() {
-        let nobody = "02:00:00:00:00:99";
-        run(
-            "ip",
-            &["neighbour", "replace", FAR, "lladdr", nobody, "dev", "near", "nud", "permanent"],
-        );
-    }
-
-    /// From now on what it sends is lost.
-    fn lose_what_comes(&self) {
-        let nobody = "02:00:00:00:00:99";
-        self.ip(&[
-            "neighbour",
-            "replace",
-            HERE,
-            "lladdr",
-            nobody,
-            "dev",
-            "far",
-            "nud",
-            "permanent",
-        ]);
-    }
-
-    /// All arrives again.
-    fn heal(&self) {
-        // Whatever was not cut has nothing to be healed.
-        let _ = Command::new("ip").args(["neighbour", "delete", FAR, "dev", "near"]).output();
-        let _ = self.command().args(["ip", "neighbour", "delete", HERE, "dev", "far"]).output();
-    }
-}
-
-impl Drop for Far {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// A gateway with one node beside it and one far away, which is cut off as `cut` does it.
 fn survives(cut: impl Fn(&Far)) {
@@ -179,4 +82,116 @@ fn both_ways() {
         Far::lose_what_goes_there();
         far.lose_what_comes();
     });
+}
+
+/// A process that is killed when it drops.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A node here that is told of others by `more`.
+fn node(dir: &Path, name: &str, more: &[(&str, &str)]) -> Process {
+    let mut command = Command::new(cluster::node_program());
+    command.envs(more.iter().copied());
+    cluster::node(command, &dir.join(name), "127.0.0.1", 0)
+}
+
+#[test]
+fn an_etcd_that_is_cut_off_costs_no_reader_an_answer_and_nodes_register_again() {
+    alone("partitions::from_etcd");
+}
+
+#[test]
+#[ignore = "run by the test above in a network of its own"]
+fn from_etcd() {
+    let dir = tempfile::tempdir().unwrap();
+    let far = Far::new();
+    let [clients, peers] = [2379, 2380].map(|port| format!("http://{FAR}:{port}"));
+    let mut etcd = far.command();
+    etcd.args(["etcd", "--listen-client-urls", &clients, "--advertise-client-urls", &clients]);
+    etcd.args(["--listen-peer-urls", &peers, "--initial-advertise-peer-urls", &peers]);
+    etcd.args(["--initial-cluster", &format!("default={peers}"), "--data-dir"]);
+    etcd.arg(dir.path().join("etcd")).stderr(std::process::Stdio::null());
+    let _etcd = Killed(etcd.spawn().unwrap());
+    let endpoint = format!("{FAR}:2379");
+    let found = [("KAMAITACHI__ETCD__ENDPOINTS", &*endpoint), ("KAMAITACHI__ETCD__TTL", "2")];
+    let _nodes = ["1.db", "2.db"].map(|name| node(dir.path(), name, &found));
+    let cache = dir.path().join("members.json");
+    let mut command = Command::new(cluster::GATEWAY);
+    command.envs(found).env("KAMAITACHI__DISCOVERY__CACHE", &cache);
+    let gateway = cluster::gateway(command, &[], &[]);
+    let health = || gateway.get("/health").json();
+    until("the gateway has found both nodes", || health()["count"] == 2);
+    let met = under_load(gateway.addr, |met| {
+        met.more(100);
+        Far::lose_what_goes_there();
+        far.lose_what_comes();
+        // Longer than the leases live.
+        let cut = Instant::now();
+        until("the leases have ended", || {
+            assert_eq!(health()["count"], 2, "both stay on the ring");
+            cut.elapsed() > Duration::from_secs(5)
+        });
+        far.heal();
+        until("etcd is believed again, and has both nodes", || {
+            let health = health();
+            assert_eq!(health["count"], 2, "{health}");
+            health["discovery"]["source"] == "etcd" && health["discovery"]["held"] == Value::Null
+        });
+        met.more(100);
+    });
+    println!("slowest of {} reads: {} ms", met.asked.into_inner(), met.slowest.into_inner());
+    assert_eq!(met.failed.into_inner(), 0);
+}
+
+#[test]
+fn a_slave_that_is_cut_off_from_its_master_serves_and_follows_again() {
+    alone("partitions::from_the_master");
+}
+
+#[test]
+#[ignore = "run by the test above in a network of its own"]
+fn from_the_master() {
+    let dir = tempfile::tempdir().unwrap();
+    let far = Far::new();
+    let mut master = far.command();
+    master.arg(cluster::node_program()).arg("--db").arg(dir.path().join("master.db"));
+    master.env("KAMAITACHI__SERVER__HOST", FAR).env("KAMAITACHI__SERVER__PORT", "8080");
+    let master = Process::start(master, "\"node serves\"", "address").unwrap();
+    let write = |value: u32| {
+        let row = json!({"subject": "33:1", "report_date": 1, "data": {"operating_income": value}});
+        let head = [("content-type", "application/x-ndjson")];
+        master.post_with("/kamaitachi/api/data/v1/ingest", &head, &row.to_string()).data();
+    };
+    write(1);
+    let mut slave = Command::new(cluster::node_program());
+    slave.arg("--db").arg(dir.path().join("slave.db")).env("KAMAITACHI__SERVER__MODE", "slave");
+    slave.env("KAMAITACHI__SERVER__PORT", "0");
+    slave.env("KAMAITACHI__REPLICATION__MASTER", format!("{FAR}:8080"));
+    let slave = Process::start(slave, "\"node serves\"", "address").unwrap();
+    let reads = |value: u32| {
+        let ask = r#"{"subjects": "33:1", "ids": "operating_income"}"#;
+        let path = "/kamaitachi/api/data/v1/snapshot";
+        let answer = http::ask(slave.addr, "POST", path, &[], ask).expect("the slave answers");
+        answer.data()[0]["data"]["operating_income"] == f64::from(value)
+    };
+    until("the slave has what was written", || reads(1));
+    Far::lose_what_goes_there();
+    far.lose_what_comes();
+    let cut = Instant::now();
+    until("it has served for a while", || {
+        assert!(reads(1), "as before");
+        cut.elapsed() > Duration::from_secs(3)
+    });
+    assert_eq!(slave.get("/readyz").status, 200);
+    far.heal();
+    write(2);
+    let healed = Instant::now();
+    until("it follows again", || reads(2));
+    println!("in step {:?} after the first write", healed.elapsed());
 }
