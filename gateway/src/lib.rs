@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod monitor;
 pub mod order;
 pub mod own;
+pub mod private;
 pub mod reason;
 pub mod respond;
 pub mod scatter;

@@ -27,6 +27,7 @@ use crate::{
     metrics::{NO_ROUTE, OWN},
     order::order,
     own::{Own, Page},
+    private::PrivateLayer,
     scatter,
     upstream::Connector,
 };
@@ -95,6 +96,8 @@ where
             .layer(CapLayer::new(route.max_body))
             // Nodes know paths without the prefix, and keys are looked for in what nodes see.
             .option_layer(route.rewrite.clone())
+            // What nodes say to each other is none of a client's business, whichever route leads there.
+            .layer(PrivateLayer)
             // May read the body, so it stands outside of what is repeated.
             .layer(route.key(config.limits.body_timeout))
             // What several nodes are asked about has tries of its own for each.

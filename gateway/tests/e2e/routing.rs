@@ -80,6 +80,33 @@ async fn unknown_paths_are_404_and_bad_ones_400_in_both_envelopes() {
 }
 
 #[tokio::test]
+async fn what_nodes_say_to_each_other_is_404_by_whichever_route() {
+    let (master, slave) = (Node::start().await, Node::start().await);
+    let more = "[routes.all]\npaths = ['/all/*']\nstrip_prefix = '/all'\n\
+                [routes.plain]\npaths = ['/internal/*']\ntarget = 'master'\n";
+    let rig = Rig::with(configured(&[slave.addr], Some(master.addr), more));
+    for target in [
+        "/data/internal/replication/v1/changes",
+        "/data/internal/replication/v1/copy",
+        "/data/internal/cache/pull",
+        "/data/internal/cache/push/",
+        "/data/internal",
+        "/data//internal/cache/pull?x=1",
+        "/data/%69nternal/cache/pull",
+        "/all/internal/cache/pull",
+        "/internal/cache/pull",
+    ] {
+        let answer = rig.post(target, "{}").await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{target}");
+        let body = answer.json();
+        assert_eq!((&body["status_code"], &body["data"]), (&404.into(), &().into()), "{target}");
+    }
+    assert_eq!((master.served(), slave.served()), (0, 0));
+    assert_eq!(rig.post("/data/x/internal/cache", "{}").await.status, StatusCode::OK);
+    assert_eq!(slave.served(), 1);
+}
+
+#[tokio::test]
 async fn own_pages_refuse_other_methods_and_say_which_are_allowed() {
     let rig = Rig::start(&[], "");
     for (path, method, allow) in [

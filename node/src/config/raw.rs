@@ -202,8 +202,9 @@ impl Default for Limits {
             body_rate: Size(server.body_rate),
             idle_timeout: Span(server.idle_timeout),
             write_timeout: Span(server.write_timeout),
-            head_bytes: Size(server.head_bytes as u64),
-            headers: server.headers,
+            // A gateway adds fields of its own to what it took within limits of its own.
+            head_bytes: Size(server.head_bytes as u64 + (8 << 10)),
+            headers: server.headers + 28,
             target_bytes: Size(server.target_bytes as u64),
             http2_streams: server.http2.concurrent_streams,
         }

@@ -160,6 +160,18 @@ async fn an_answer_reaches_a_client_whose_body_nobody_reads() {
 }
 
 #[tokio::test]
+async fn a_client_that_sends_far_too_much_before_it_listens_still_hears_why() {
+    let server = start(Limits::default());
+    let mut client = server.connect().await;
+    let length = 24 << 20;
+    let head = format!("POST /unread HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+    client.send(&head).await;
+    client.0.write_all(&vec![b'x'; length]).await.unwrap();
+    let answer = client.rest().await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+}
+
+#[tokio::test]
 async fn a_panic_costs_its_own_connection_alone() {
     let server = start_on(1, Limits::default());
     let mut other = server.connect().await;

@@ -42,9 +42,12 @@ use wire::Wire;
 
 /// How much of a body that the service left is read past, in bytes. A larger one ends its connection.
 const MOST_LEFT: u64 = 1 << 20;
-/// How long and how much is read from a client whose message was cut, so that the answer is not
-/// lost to a reset.
-const LINGER: (Duration, usize) = (Duration::from_secs(1), 1 << 20);
+/// How long, and how much, is read from a client whose message was cut, so that the answer is not lost to a reset. Most
+/// clients look for an answer only when they have sent all of a body, so this has to be more than what is usually too
+/// large.
+const LINGER: (Duration, usize) = (Duration::from_secs(5), 64 << 20);
+/// How long a client may send nothing, or take nothing, meanwhile.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// Serves the connection on `stream`, of which `held` was read before, until either side ends it.
 pub(super) async fn serve<S, B>(
@@ -116,12 +119,12 @@ async fn close(wire: &Wire) {
     wire.say_last(refusal.as_ref().map(Refusal::render).unwrap_or_default());
     let goodbye = async {
         if refusal.is_some() {
-            poll_fn(|cx| wire.poll_flush(cx)).await?;
+            timeout(QUIET, poll_fn(|cx| wire.poll_flush(cx))).await??;
         }
         poll_fn(|cx| wire.poll_shutdown(cx)).await?;
         let mut left = LINGER.1;
         while cut && left > 0 {
-            match poll_fn(|cx| wire.poll_waste(cx)).await? {
+            match timeout(QUIET, poll_fn(|cx| wire.poll_waste(cx))).await?? {
                 0 => break,
                 n => left = left.saturating_sub(n),
             }
