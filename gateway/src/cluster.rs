@@ -8,12 +8,14 @@ use kamaitachi_layers::{
 };
 use kamaitachi_policies::breaker::BreakerConfig;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 pub use kamaitachi_discovery::{Membership, fixed};
 
 use crate::{
     config::{Config, Ejection, Health, NodeAddr, RingConfig, Target},
     discovery::Upstreams,
+    joins::Joins,
     upstream::{HealthConfig, LatePlaces, Node},
 };
 
@@ -25,6 +27,7 @@ pub struct Cluster {
     breaker: Option<BreakerConfig>,
     health: HealthConfig,
     places: Arc<LatePlaces>,
+    joins: Joins,
     nodes: Mutex<BTreeMap<NodeAddr, Arc<Node>>>,
     circuits: Mutex<BTreeMap<Arc<str>, Circuit>>,
 }
@@ -40,6 +43,7 @@ impl Cluster {
             breaker: config.breaker,
             health: health(config),
             places,
+            joins: Joins::new(config.ring.slow_start),
             nodes: Mutex::default(),
             circuits: Mutex::default(),
         })
@@ -85,6 +89,17 @@ impl Cluster {
         let node = nodes.entry(addr.clone());
         let places = || Arc::clone(&self.places);
         Arc::clone(node.or_insert_with(|| Node::among(addr.shared(), self.health, places())))
+    }
+
+    /// Which nodes are new.
+    #[must_use]
+    pub fn joins(&self) -> &Joins {
+        &self.joins
+    }
+
+    /// Notes who the nodes are. To be called before they are put into pools.
+    pub fn note_members(&self) {
+        self.joins.note(&self.members(), Instant::now());
     }
 
     /// The node of this name, if there is one.

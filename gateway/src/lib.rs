@@ -16,6 +16,7 @@ pub mod discovery;
 pub mod edge;
 pub mod gateway;
 pub mod hedge;
+pub mod joins;
 pub mod limit;
 pub mod metrics;
 pub mod monitor;

@@ -125,7 +125,12 @@ where
                 .map_response(|response: Response<C::Body>| response.map(Body::streaming))
                 .service(client.endpoint(&node, retry));
             // The name is one that was checked as an address, so it fits into a header.
-            Member::new(addr.as_str(), endpoint).ok().map(|m| m.with_health(node.flag().clone()))
+            let member = Member::new(addr.as_str(), endpoint).ok()?;
+            let member = member.with_health(node.flag().clone());
+            Some(match known.joins().ramp(addr) {
+                Some(ramp) => member.with_ramp(ramp),
+                None => member,
+            })
         };
         refills.push(Refill::new(route.target, pool.clone(), member));
         // The node is chosen last, by the key, among those that are up.

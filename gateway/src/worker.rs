@@ -89,6 +89,7 @@ pub fn public(shared: &Arc<Shared>, id: WorkerId) -> impl Serve + use<> {
 ///
 /// Outside of a local runtime, such as a server's worker.
 pub fn following<S>(shared: &Arc<Shared>, stack: Stack<S>) -> S {
+    shared.cluster.note_members();
     let (ring, master): (Vec<_>, Vec<_>) =
         stack.refills.into_iter().partition(|refill| refill.target() == Target::Ring);
     for (target, refills) in [(Target::Ring, ring), (Target::Master, master)] {
@@ -112,6 +113,16 @@ pub fn admin(shared: &Arc<Shared>) -> impl Serve + use<> {
             probe(health.clone(), Arc::clone(&cluster))
         });
     }
+    if let Some(tick) = shared.cluster.joins().tick() {
+        let cluster = Arc::clone(&shared.cluster);
+        spawn_supervised_local("slow start", BackOff::default(), move || {
+            let cluster = Arc::clone(&cluster);
+            async move {
+                cluster.joins().drive(tick).await;
+                Ok::<_, Infallible>(())
+            }
+        });
+    }
     if let Some(limited) = shared.clients.clone() {
         spawn_supervised_local("sweep of client limits", BackOff::default(), move || {
             limited.clone().sweep()
@@ -126,6 +137,7 @@ async fn follow(shared: Arc<Shared>, mut membership: Membership, refills: Vec<Re
     membership.mark_changed();
     while membership.changed().await.is_ok() {
         let nodes = Arc::clone(&membership.borrow_and_update());
+        shared.cluster.note_members();
         for refill in &refills {
             refill.with(&nodes);
         }

@@ -10,6 +10,7 @@
 //! | [`breaker`] | is this upstream worth a try? | [`breaker::Verdict`] of [`Breaker::try_acquire`] | `&mut self`: behind a short lock |
 //! | [`budget`] | can the traffic afford a retry? | [`RetryBudget::withdraw`] | `&mut self`: one a worker, or behind a short lock |
 //! | [`lateness`] | has this answer been waited for long enough? | [`Lateness::after`] | `&mut self`: one a worker |
+//! | [`ramp`] | which of its keys is a node given that has just joined? | [`ramp::Share::takes`] | a value |
 //! | [`outlier`] | should this node be left alone for a while? | [`Outlier::failed`], [`Outlier::lost`] | `&mut self`: behind a short lock |
 //! | [`coverage`] | what of this range is not known yet? | [`Coverage::missing`], [`coverage::join_gaps`] | a value |
 //!
@@ -68,4 +69,5 @@ pub mod coverage;
 pub mod lateness;
 pub mod outlier;
 pub mod quota;
+pub mod ramp;
 pub mod ring;

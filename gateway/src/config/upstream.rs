@@ -17,6 +17,8 @@ pub(super) const TIMEOUT: Seconds = Seconds::of(30);
 const IDLE_TIMEOUT: Seconds = Seconds::of(45);
 /// Connections kept for each node by each worker: what a busy worker has in flight, and no more.
 const MAX_IDLE: usize = 64;
+/// The contract says who owns a key, nodes that have only just registered included.
+const SLOW_START: Seconds = Seconds::of(0);
 /// Asked of a node to learn whether it can serve.
 const HEALTH_PATH: &str = "/readyz";
 /// A dead node is noticed within three intervals even where no request meets it.
@@ -67,11 +69,13 @@ pub struct RawRing {
     pub replicas: u16,
     /// How points are spread.
     pub spread: RawSpread,
+    /// How long a node that joins takes to get all its keys.
+    pub slow_start: Seconds,
 }
 
 impl Default for RawRing {
     fn default() -> Self {
-        Self { replicas: DEFAULT_REPLICAS.get(), spread: RawSpread::Plain }
+        Self { replicas: DEFAULT_REPLICAS.get(), spread: RawSpread::Plain, slow_start: SLOW_START }
     }
 }
 
@@ -190,6 +194,8 @@ pub struct RingConfig {
     pub replicas: NonZeroU16,
     /// How points are spread.
     pub spread: Spread,
+    /// How long a node that joins takes to get all its keys; zero gives them at once.
+    pub slow_start: Duration,
 }
 
 impl RingConfig {
@@ -200,7 +206,9 @@ impl RingConfig {
             RawSpread::Plain => Spread::Plain,
             RawSpread::Mixed => Spread::Mixed,
         };
-        Self { replicas: NonZeroU16::new(replicas).unwrap_or(DEFAULT_REPLICAS), spread }
+        let slow_start = section.within("slow_start", raw.slow_start, Seconds::of(0)..=HOUR).into();
+        let replicas = NonZeroU16::new(replicas).unwrap_or(DEFAULT_REPLICAS);
+        Self { replicas, spread, slow_start }
     }
 }
 

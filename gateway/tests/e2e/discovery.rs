@@ -1,11 +1,15 @@
 //! Nodes that are found, with a real etcd.
 
-use std::{net::SocketAddr, path::Path};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use http::{Method, StatusCode};
 use kamaitachi_discovery::{
     register::{Registration, Service},
     testing::Etcd,
+};
+use kamaitachi_policies::{
+    ramp::Share,
+    ring::{DEFAULT_REPLICAS, NodeIndex, Ring, Spread},
 };
 use serde_json::json;
 
@@ -185,4 +189,57 @@ async fn a_file_of_nodes_is_followed() {
     std::fs::write(&file, json!([a.addr, b.addr]).to_string()).unwrap();
     until_nodes(&rig, &[a.addr, b.addr]).await;
     assert_eq!(rig.get("/health").await.json()["discovery"]["source"], "file");
+}
+
+#[tokio::test]
+async fn a_node_that_joins_others_gets_its_keys_bit_by_bit_where_that_is_wanted() {
+    let etcd = Etcd::start().await;
+    let dirs = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let (a, b) = (Node::start().await, Node::start().await);
+    let _a = register(&etcd, "kamaitachi-slave", a.addr);
+    let rig = |at: usize, more| {
+        Rig::with(configured(&[], None, &with_etcd(&etcd, dirs[at].path(), more)))
+    };
+    let rigs = [
+        rig(0, "[ring]\nslow_start = '1h'\n"),
+        rig(1, "[ring]\nslow_start = '100ms'\n"),
+        rig(2, ""),
+    ];
+    for rig in &rigs {
+        until_nodes(rig, &[a.addr]).await;
+    }
+    let _b = register(&etcd, "kamaitachi-slave", b.addr);
+    for rig in &rigs {
+        until_nodes(rig, &[a.addr, b.addr]).await;
+    }
+
+    let ring = [a.addr, b.addr].map(|addr| addr.to_string());
+    let ring = Ring::new(ring, DEFAULT_REPLICAS, Spread::Plain);
+    let is_b = |owner: NodeIndex| ring.name(owner) == Some(&b.addr.to_string());
+    let subjects: Vec<_> = (0..200)
+        .map(|i| format!("33:{i:06}"))
+        .filter(|key| ring.owner(key.as_bytes()).is_some_and(is_b))
+        .collect();
+    let path = "/data/kamaitachi/api/data/v1/snapshot";
+    let who =
+        async |rig: &Rig, subject: &str| rig.post(path, about(subject)).await.node().to_owned();
+    // What it has after ten minutes, it may have now on a busy machine.
+    let soon = Share::after(Duration::from_secs(600), Duration::from_secs(3_600));
+    let mut kept = 0;
+    for subject in &subjects {
+        until("without a slow start, the owner", async || {
+            who(&rigs[2], subject).await == b.addr.to_string()
+        })
+        .await;
+        if Share::FIRST.takes(subject.as_bytes()) {
+            until("given at once", async || who(&rigs[0], subject).await == b.addr.to_string())
+                .await;
+        } else if !soon.takes(subject.as_bytes()) {
+            assert_eq!(who(&rigs[0], subject).await, a.addr.to_string(), "{subject}");
+            kept += 1;
+        }
+        until("in the end, the owner", async || who(&rigs[1], subject).await == b.addr.to_string())
+            .await;
+    }
+    assert!(kept > subjects.len() / 3, "{kept} of {}", subjects.len());
 }

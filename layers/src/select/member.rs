@@ -7,6 +7,8 @@ use std::sync::{
 use http::HeaderValue;
 use kamaitachi_policies::ring::FULL_WEIGHT;
 
+use super::Ramp;
+
 /// Whether a member is fit to be asked. Clones are the same flag: a health checker holds one, the member another.
 #[derive(Clone, Debug)]
 pub struct Health(Arc<AtomicBool>);
@@ -48,6 +50,7 @@ pub struct Member<E> {
     pub(super) health: Health,
     pub(super) about: Arc<About>,
     pub(super) weight: u8,
+    pub(super) ramp: Option<Ramp>,
 }
 
 /// What responses and errors say of a member.
@@ -71,7 +74,8 @@ impl<E> Member<E> {
         }
         let header = HeaderValue::from_str(name).map_err(|_| invalid())?;
         let about = About { name: name.into(), header, in_flight: AtomicU32::new(0) };
-        Ok(Self { service, health: Health::new(), about: Arc::new(about), weight: FULL_WEIGHT })
+        let (health, about) = (Health::new(), Arc::new(about));
+        Ok(Self { service, health, about, weight: FULL_WEIGHT, ramp: None })
     }
 
     /// Shares this flag with whoever checks its health.
@@ -86,6 +90,18 @@ impl<E> Member<E> {
     pub fn with_weight(mut self, weight: u8) -> Self {
         self.weight = weight;
         self
+    }
+
+    /// Gives it the share of its keys that this says, for as long as it is not full.
+    #[must_use]
+    pub fn with_ramp(mut self, ramp: Ramp) -> Self {
+        self.ramp = Some(ramp);
+        self
+    }
+
+    /// Whether it is given `key`, if it owns it.
+    pub(super) fn takes(&self, key: &[u8]) -> bool {
+        self.ramp.as_ref().is_none_or(|ramp| ramp.share().takes(key))
     }
 
     /// Its name.

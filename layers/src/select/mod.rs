@@ -7,6 +7,9 @@
 //! without a key goes by the empty one, so all of them to one member. An empty pool is
 //! [`Rejection::NoUpstream`](crate::rejection::Rejection::NoUpstream).
 //!
+//! A member that is new may be given its keys bit by bit ([`Member::with_ramp`]): those that it is not given yet stay with
+//! the next one of the ring.
+//!
 //! An error comes back as [`Failed`], which names the member. With [`Select::naming`], responses name it in a header.
 //!
 //! It is always ready; the member's service is cloned, and readiness is awaited on that clone. Looking up takes no
@@ -35,6 +38,7 @@
 mod failed;
 mod member;
 mod pool;
+mod ramp;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -42,4 +46,5 @@ mod tests;
 pub use failed::Failed;
 pub use member::{Health, InvalidMember, Member};
 pub use pool::{Members, Pool};
+pub use ramp::Ramp;
 pub use service::{ResponseFuture, Select};

@@ -24,6 +24,8 @@ pub struct Members<E> {
     ring: Ring,
     // As `ring.nodes()`: a node's index in the ring is its index here.
     members: Box<[Member<E>]>,
+    // Whether any of them was new when they were put together.
+    has_new: bool,
 }
 
 impl<E> Pool<E> {
@@ -81,7 +83,9 @@ impl<E> Members<E> {
         members.sort_by(|a, b| a.name().cmp(b.name()));
         members.dedup_by(|later, first| later.name() == first.name());
         let nodes = members.iter().map(|member| (&**member.name(), member.weight));
-        Self { ring: Ring::weighted(nodes, replicas, spread), members: members.into() }
+        let ring = Ring::weighted(nodes, replicas, spread);
+        let has_new = members.iter().any(|member| member.ramp.is_some());
+        Self { ring, members: members.into(), has_new }
     }
 
     /// All of them, by name.
@@ -137,10 +141,16 @@ impl<E> Members<E> {
             None => self.ring.owner(key),
         };
         let owner = &self.members[owner?.get()];
+        let along = || self.ring.successors(key).map(|node| &self.members[node.get()]);
+        if self.has_new && !owner.takes(key) {
+            // It is not given this key yet, unless nobody else can be asked.
+            if let Some(former) = along().find(|member| member.takes(key) && fit(member)) {
+                return Some(former);
+            }
+        }
         if fit(&owner) {
             return Some(owner);
         }
-        let along = || self.ring.successors(key).map(|node| &self.members[node.get()]);
         let fit = along().find(fit);
         if fit.is_some() || tried.is_some_and(Tried::is_only_fit) {
             return fit;

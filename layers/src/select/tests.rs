@@ -1,7 +1,10 @@
-use std::{collections::HashMap, error::Error as _, future::pending};
+use std::{collections::HashMap, error::Error as _, future::pending, time::Duration};
 
 use http::{HeaderName, Request, Response};
-use kamaitachi_policies::ring::{DEFAULT_REPLICAS, LoadBound, Ring, Spread};
+use kamaitachi_policies::{
+    ramp::Share,
+    ring::{DEFAULT_REPLICAS, LoadBound, Ring, Spread},
+};
 use proptest::prelude::*;
 use tokio_test::{assert_pending, block_on, task};
 use tower::{BoxError, Service, ServiceExt as _, service_fn, util::BoxCloneService};
@@ -134,6 +137,63 @@ fn a_member_that_drains_gets_nothing_and_a_repeated_name_counts_once() {
 fn names_that_fit_no_header_are_refused() {
     for bad in ["", "a b", "a\n", "é"] {
         assert!(Member::new(bad, ()).is_err());
+    }
+}
+
+/// A pool in which some members are new, with this share.
+fn ramping(new: &[&str], share: Share) -> Pool<Endpoint> {
+    let pool = Pool::default();
+    pool.set(members(&NAMES).into_iter().map(|member| {
+        let is_new = new.contains(&&**member.name());
+        if is_new { member.with_ramp(Ramp::new(share)) } else { member }
+    }));
+    pool
+}
+
+#[test]
+fn a_new_member_whose_keys_nobody_else_can_take_is_asked() {
+    let pool = pool(&NAMES[..1]);
+    pool.set(members(&NAMES[..1]).into_iter().map(|m| m.with_ramp(Ramp::new(Share::FIRST))));
+    for key in 0..50 {
+        assert_eq!(who(&pool, &key.to_string()), NAMES[0]);
+    }
+    let pool = ramping(&NAMES[..1], Share::FIRST);
+    for member in pool.members().iter().filter(|member| **member.name() != *NAMES[0]) {
+        member.health().set(false);
+    }
+    for key in 0..50 {
+        assert_eq!(who(&pool, &key.to_string()), NAMES[0]);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn a_new_member_gets_its_keys_bit_by_bit_and_no_others_move(
+        new in 0_usize..3,
+        seconds in 0_u64..=100,
+        keys in prop::collection::hash_set("[a-z]{1,8}", 1..60),
+    ) {
+        let new = NAMES[new];
+        let share = Share::after(Duration::from_secs(seconds), Duration::from_secs(100));
+        let later = Share::after(Duration::from_secs(seconds + 10), Duration::from_secs(100));
+        let (before, plain) = (Pool::default(), pool(&NAMES));
+        before.set(members(&NAMES).into_iter().filter(|member| **member.name() != *new));
+        let (now, then) = (ramping(&[new], share), ramping(&[new], later));
+        let (full, two) = (ramping(&NAMES, Share::FULL), ramping(&NAMES[..2], share));
+        for key in &keys {
+            let given = share.takes(key.as_bytes());
+            let expected = who(if given { &plain } else { &before }, key);
+            prop_assert_eq!(&who(&now, key), &expected, "the former owner has what is not given");
+            prop_assert_eq!(now.members().position(key.as_bytes()), NAMES.iter().position(|name| *name == expected));
+            if who(&now, key) == new {
+                prop_assert_eq!(who(&then, key), new, "what was given stays");
+            }
+            prop_assert_eq!(who(&full, key), who(&plain, key));
+            let owner = who(&two, key);
+            prop_assert!(given && owner == who(&plain, key) || !given && owner == NAMES[2]);
+        }
     }
 }
 

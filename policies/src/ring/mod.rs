@@ -78,7 +78,7 @@ impl Spread {
 
 /// MurmurHash3's `fmix32` (Austin Appleby, public domain): a bijection in which each input bit
 /// flips each output bit about half of the time.
-const fn mix(mut hash: u32) -> u32 {
+pub(crate) const fn mix(mut hash: u32) -> u32 {
     hash ^= hash >> 16;
     hash = hash.wrapping_mul(0x85eb_ca6b);
     hash ^= hash >> 13;
