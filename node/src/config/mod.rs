@@ -117,7 +117,7 @@ impl Config {
                 memory: None,
                 revision_wait: raw.replication.wait.into(),
             },
-            connections: kamaitachi_serve::limits::Limits::default(),
+            connections: raw.limits.connections(),
             rules: Rules::default(),
             peers: None,
             log: Log { level: raw.log.level, format: raw.log.format },

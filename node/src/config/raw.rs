@@ -211,6 +211,14 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// How clients are held where nothing else is said: as by default, but for what gateways add to heads.
+    pub(super) fn connections(&self) -> limits::Limits {
+        let (head_bytes, headers) = (self.head_bytes.as_usize(), self.headers);
+        limits::Limits { head_bytes, headers, ..limits::Limits::default() }
+    }
+}
+
 /// What a request that does not say gets.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default)]
