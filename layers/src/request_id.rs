@@ -30,7 +30,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::BytesMut;
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header::Entry};
 use parking_lot::Mutex;
 use pin_project_lite::pin_project;
@@ -51,18 +51,21 @@ pub struct RequestIdLayer {
 
 #[derive(Debug)]
 struct Ids {
-    prefix: [u8; 8],
     batch: Mutex<Batch>,
 }
 
 /// Ids share their memory, a batch at a time: an id costs no allocation, and neither does its copy in the response.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Batch {
-    made: u64,
-    text: BytesMut,
+    /// The id that comes after those of `rest`.
+    next: [u8; ID_LEN],
+    /// Ids that were made and not given yet.
+    rest: Bytes,
 }
 
 const ID_LEN: usize = 24;
+/// How much of an id is the prefix; the rest counts.
+const PREFIX_LEN: usize = 8;
 const BATCH: usize = 64;
 
 impl RequestIdLayer {
@@ -72,9 +75,10 @@ impl RequestIdLayer {
         // Every `RandomState` is keyed anew; 32 of its bits tell layers and processes apart.
         let random = RandomState::new().hash_one(0_u64);
         let [a, b, c, d, ..] = random.to_le_bytes();
-        let mut prefix = [0; 8];
-        write_hex([a, b, c, d], &mut prefix);
-        Self { ids: Arc::new(Ids { prefix, batch: Mutex::default() }) }
+        let mut next = [b'0'; ID_LEN];
+        write_hex([a, b, c, d], &mut next[..PREFIX_LEN]);
+        let batch = Mutex::new(Batch { next, rest: Bytes::new() });
+        Self { ids: Arc::new(Ids { batch }) }
     }
 }
 
@@ -86,7 +90,7 @@ impl Default for RequestIdLayer {
 
 impl Ids {
     fn next(&self) -> HeaderValue {
-        let id = self.batch.lock().next(self.prefix);
+        let id = self.batch.lock().next();
         HeaderValue::from_maybe_shared(id).expect("hexadecimal digits are a valid value")
     }
 
@@ -111,16 +115,35 @@ impl Ids {
 }
 
 impl Batch {
-    fn next(&mut self, prefix: [u8; 8]) -> bytes::Bytes {
-        if self.text.capacity() < ID_LEN {
-            self.text = BytesMut::with_capacity(BATCH * ID_LEN);
+    fn next(&mut self) -> Bytes {
+        if self.rest.is_empty() {
+            self.refill();
         }
-        let mut count = [0; ID_LEN - 8];
-        write_hex(self.made.to_be_bytes(), &mut count);
-        self.made += 1;
-        self.text.extend_from_slice(&prefix);
-        self.text.extend_from_slice(&count);
-        self.text.split().freeze()
+        self.rest.split_to(ID_LEN)
+    }
+
+    #[cold]
+    fn refill(&mut self) {
+        let mut text = Vec::with_capacity(BATCH * ID_LEN);
+        for _ in 0..BATCH {
+            text.extend_from_slice(&self.next);
+            count_up(&mut self.next[PREFIX_LEN..]);
+        }
+        self.rest = text.into();
+    }
+}
+
+/// Adds one to a number in hexadecimal digits; zero follows the largest.
+fn count_up(digits: &mut [u8]) {
+    for digit in digits.iter_mut().rev() {
+        *digit = match *digit {
+            b'f' => b'0',
+            b'9' => b'a',
+            other => other + 1,
+        };
+        if *digit != b'0' {
+            return;
+        }
     }
 }
 
@@ -238,6 +261,17 @@ mod tests {
             assert_eq!(answered, forwarded);
             assert_eq!(answered.len(), 24, "{sent:?}");
         }
+    }
+
+    #[test]
+    fn ids_count_in_hexadecimal_digits() {
+        let mut digits = *b"0000";
+        for n in 1..=0xffff_u32 {
+            count_up(&mut digits);
+            assert_eq!(digits, format!("{n:04x}").as_bytes());
+        }
+        count_up(&mut digits);
+        assert_eq!(&digits, b"0000");
     }
 
     #[test]

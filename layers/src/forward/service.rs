@@ -131,14 +131,13 @@ impl Settings {
         let via = self.via.of(request.version());
         let mut found = fields::look(request.headers());
         host::settle(request, &mut found).map_err(|why| Rejection::BadTarget { why })?;
-        // Taken out, since peer and fields are in one request and both are needed at once.
-        let mut headers = std::mem::take(request.headers_mut());
-        found.remove_from(&mut headers);
+        // A copy, since peer and fields are in one request and both are needed at once.
+        let peer = request.extensions().get::<PeerAddr>().cloned();
+        let headers = request.headers_mut();
+        found.remove_from(headers);
         headers.reserve(ADDED);
-        let peer = request.extensions().get::<PeerAddr>();
-        let client = trust::vouch(&mut headers, found, peer, &self.trusted, &self.proto);
+        let client = trust::vouch(headers, found, peer.as_ref(), &self.trusted, &self.proto);
         headers.append(VIA, via);
-        *request.headers_mut() = headers;
         if let Some(client) = client {
             request.extensions_mut().insert(ClientIp(client));
         }

@@ -136,9 +136,10 @@ async fn drive(shared: Weak<Shared>, wanted: Arc<Notify>) {
 }
 
 fn ticks(wait: Duration) -> u64 {
+    let nanos = u64::from(TICK.subsec_nanos());
+    let wait = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
     // One more, since the current tick is partly over.
-    let ticks = wait.as_nanos().div_ceil(TICK.as_nanos()) + 1;
-    u64::try_from(ticks).unwrap_or(NEVER - 1)
+    wait.div_ceil(nanos) + 1
 }
 
 impl Slot {
