@@ -1,10 +1,6 @@
 //! Writing the head of a request.
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderName, Method,
-    header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE},
-    request::Parts,
-};
+use http::{HeaderMap, Method, header::HOST, request::Parts};
 use http_body::SizeHint;
 use kamaitachi_layers::body::Body;
 
@@ -82,20 +78,23 @@ pub(super) fn write_head(
 
 fn write_fields(out: &mut Vec<u8>, fields: &HeaderMap) {
     for (name, value) in fields {
+        let name = name.as_str();
         if is_ours(name) {
             continue;
         }
-        let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
-        out.extend_from_slice(name);
+        out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(b": ");
-        out.extend_from_slice(value);
+        out.extend_from_slice(value.as_bytes());
         out.extend_from_slice(b"\r\n");
     }
 }
 
 /// Whether the field is about this connection or the framing on it, and so never another's to say.
-fn is_ours(name: &HeaderName) -> bool {
-    [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, HOST, EXPECT, UPGRADE].contains(name)
+fn is_ours(name: &str) -> bool {
+    matches!(
+        name,
+        "content-length" | "transfer-encoding" | "connection" | "host" | "expect" | "upgrade"
+    )
 }
 
 #[cfg(test)]

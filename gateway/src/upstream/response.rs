@@ -1,8 +1,8 @@
 //! Reading the head of an answer, from an upstream that is not trusted to frame it well.
 use std::mem::MaybeUninit;
 
-use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, Response, StatusCode, Version, header::CONTENT_LENGTH};
+use bytes::{Buf as _, Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version, header::CONTENT_LENGTH};
 use memchr::memmem::Finder;
 
 use super::{
@@ -63,7 +63,8 @@ impl Parser {
     /// Takes the head of the answer to a request with `method` off the front of `input`, if it is complete.
     ///
     /// Interim responses before it are dropped. What was searched before is not searched again. `fields` is a map that
-    /// is no longer needed: it is emptied and filled again, which saves making one. `memo` is of the same node.
+    /// is no longer needed: it is emptied and filled again, which saves making one. A length is among them only where there
+    /// is no body. `memo` is of the same node.
     pub(super) fn parse(
         &self,
         input: &mut BytesMut,
@@ -73,6 +74,10 @@ impl Parser {
         memo: &mut Memo,
     ) -> Result<Option<Head>, BadResponse> {
         loop {
+            if let Some((length, status, said)) = memo.same(input, fields) {
+                input.advance(length);
+                return finish(status, Version::HTTP_11, said, method, fields).map(Some);
+            }
             let from = progress.searched.saturating_sub(3);
             let Some(end) = self.end.find(&input[from..]).map(|at| from + at + 4) else {
                 progress.searched = input.len();
@@ -118,9 +123,23 @@ fn take(
     }
     map.clear();
     let said = memo.read(head, start, map)?;
+    finish(status, version, said, method, map).map(Some)
+}
+
+/// The head with the fields in `map`.
+fn finish(
+    status: StatusCode,
+    version: Version,
+    said: Said,
+    method: &Method,
+    map: &mut HeaderMap,
+) -> Result<Head, BadResponse> {
     let framing = framing(said, version, status, method)?;
-    if status == StatusCode::NO_CONTENT {
-        map.remove(CONTENT_LENGTH);
+    if let (Framing::Length(0), Some(length)) = (&framing, said.length)
+        && status != StatusCode::NO_CONTENT
+    {
+        // There is no body that could tell.
+        map.append(CONTENT_LENGTH, HeaderValue::from(length));
     }
     let mut response = Response::new(());
     *response.status_mut() = status;
@@ -128,7 +147,7 @@ fn take(
     *response.headers_mut() = std::mem::take(map);
     let is_reusable =
         version == Version::HTTP_11 && !said.close && !matches!(framing, Framing::Close);
-    Ok(Some(Head { response, framing, is_reusable }))
+    Ok(Head { response, framing, is_reusable })
 }
 
 /// The status, the version, and where the fields begin.
