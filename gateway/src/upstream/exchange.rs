@@ -334,7 +334,13 @@ where
                 this.target.node.health().answered();
                 // What answered before it had the whole request would take the rest for the next one.
                 let is_reusable = is_reusable && upload.is_given(lease.conn());
-                let response = response.map(|()| UpstreamBody::new(lease, framing, is_reusable));
+                let mut response =
+                    response.map(|()| UpstreamBody::new(lease, framing, is_reusable));
+                if !has_request && let Some(mut head) = this.head.take() {
+                    // As with its fields: what was noted goes, and the room for it is used again.
+                    head.extensions.clear();
+                    *response.extensions_mut() = head.extensions;
+                }
                 return Some(if has_request && *this.is_read && is_unavailable(&response) {
                     self.unavailable(response)
                 } else {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{Extensions, HeaderMap, Request, Response};
 use http_body::Body;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -58,7 +58,7 @@ pub(super) struct Shared {
     pub(super) counters: Arc<Counters>,
     pub(super) protocols: connection::Protocols,
     /// Maps and a buffer that no answer needs any more.
-    pub(super) maps: RefCell<Vec<HeaderMap>>,
+    pub(super) maps: RefCell<Vec<(HeaderMap, Extensions)>>,
     pub(super) buffer: Cell<Vec<u8>>,
     draining_since: Cell<Option<Millis>>,
 }

@@ -26,9 +26,11 @@ impl Wire {
         let inner = &mut *self.inner.borrow_mut();
         let limits = &self.shared.protocols.framing;
         let looked = self.poll_look(cx, inner, |inner, bytes| {
-            let Some(arrived) = inner.heads.read(bytes, limits, self.spare_map())? else {
+            let (fields, extensions) = self.spare_maps();
+            let Some(mut arrived) = inner.heads.read(bytes, limits, fields)? else {
                 return Ok(Seen::Short);
             };
+            *arrived.request.extensions_mut() = extensions;
             let whole = whole_body(&arrived, bytes);
             let used = arrived.length + whole.as_ref().map_or(0, Bytes::len);
             Ok(Seen::All(used, (arrived, whole)))

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::{Extensions, HeaderMap, Response};
 use http_body::{Body, Frame};
 use tower::BoxError;
 
@@ -43,7 +43,8 @@ impl Wire {
             && !self.shared.draining()
             && !answer::closes(response.headers());
         let (ending, goes_on) = self.begin_answer(&response, asked, may_go_on);
-        self.keep_map(std::mem::take(response.headers_mut()));
+        let fields = std::mem::take(response.headers_mut());
+        self.keep_maps(fields, std::mem::take(response.extensions_mut()));
         if ending != Ending::None {
             self.send_body(pin!(response.into_body()), ending).await.inspect_err(|_| {
                 if ending == Ending::Close {
@@ -82,11 +83,13 @@ impl Wire {
         inner.is_over = !goes_on || inner.upload.is_under_way();
     }
 
-    fn keep_map(&self, mut map: HeaderMap) {
+    fn keep_maps(&self, mut fields: HeaderMap, mut extensions: Extensions) {
+        fields.clear();
+        // What drops here may be anybody's, so nothing is borrowed yet.
+        extensions.clear();
         let mut maps = self.shared.maps.borrow_mut();
-        if maps.len() < KEPT.0 && map.capacity() <= MOST_FIELDS {
-            map.clear();
-            maps.push(map);
+        if maps.len() < KEPT.0 && fields.capacity() <= MOST_FIELDS {
+            maps.push((fields, extensions));
         }
     }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{Extensions, HeaderMap};
 use tokio::{
     io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
     net::TcpStream,
@@ -170,8 +170,8 @@ impl Wire {
         (inner.refusal, inner.in_body) = (Some(Refusal::timeout()), in_body);
     }
 
-    /// An empty map with room for fields.
-    pub(super) fn spare_map(&self) -> HeaderMap {
+    /// Empty maps with room for fields and extensions.
+    pub(super) fn spare_maps(&self) -> (HeaderMap, Extensions) {
         self.shared.maps.borrow_mut().pop().unwrap_or_default()
     }
 
