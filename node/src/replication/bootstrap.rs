@@ -79,7 +79,10 @@ impl Incoming {
 ///
 /// Whatever happens in between, `to` is what it was, is missing, or is the new file: never the new
 /// file with a log of the old.
-pub(crate) fn install(from: &Path, to: &Path, aside: bool) -> io::Result<()> {
+///
+/// # Errors
+/// If the disk fails.
+pub fn install(from: &Path, to: &Path, aside: bool) -> io::Result<()> {
     let log = with(to, "-wal");
     // A log that could not be folded, because another process reads, goes with its file.
     let unfolded = fs::metadata(&log).is_ok_and(|log| log.len() > 0);
@@ -101,7 +104,8 @@ pub(crate) fn install(from: &Path, to: &Path, aside: bool) -> io::Result<()> {
 }
 
 /// Where the copy for the database at `path` is written.
-pub(crate) fn incoming(path: &Path) -> PathBuf {
+#[must_use]
+pub fn incoming(path: &Path) -> PathBuf {
     with(path, ".incoming")
 }
 

@@ -15,6 +15,7 @@ use secrecy::ExposeSecret;
 use tokio::{
     io::AsyncReadExt,
     sync::{Semaphore, mpsc},
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -105,29 +106,10 @@ impl Feed {
         let store = app.core_or_refuse()?.store.clone();
         let node = request.headers().get(FOLLOWER).and_then(|value| value.to_str().ok());
         let node = node.unwrap_or("unknown").to_owned();
+        let ask = if path == COPY { Ask::Copy } else { Ask::Changes(mark(request.uri().query())?) };
         let (pieces, body) = mpsc::channel(PIECES);
-        let out = Out { pieces, buffer: BytesMut::new() };
         let feed = Arc::clone(self);
-        if path == COPY {
-            let place = self.followers.enter(&node, Giving::Copy);
-            tokio::spawn(async move {
-                let stop = feed.stop.clone();
-                let made = stop.run_until_cancelled(feed.copy(store, out, place)).await;
-                if let Some(Err(error)) = made {
-                    tracing::warn!(node, %error, "a copy for a slave came to nothing");
-                }
-            });
-        } else {
-            let mark = mark(request.uri().query())?;
-            let place = self.followers.enter(&node, Giving::Changes);
-            tokio::spawn(async move {
-                let stop = feed.stop.clone();
-                let fed = stop.run_until_cancelled(feed.changes(store, mark, out, place)).await;
-                if let Some(Err(error)) = fed {
-                    tracing::warn!(node, %error, "a slave cannot be fed");
-                }
-            });
-        }
+        tokio::spawn(async move { feed.give(&store, ask, &node, pieces).await });
         let chunks = stream::unfold(body, |mut body| async move {
             body.recv().await.map(|bytes: Bytes| (Ok(Frame::data(bytes)), body))
         });
@@ -135,6 +117,28 @@ impl Feed {
         let kind = http::HeaderValue::from_static("application/octet-stream");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
         Ok(response)
+    }
+
+    /// Gives what `node` asks for, for as long as it takes it or until [`stop`](Self::stop).
+    pub async fn give(&self, store: &Store, ask: Ask, node: &str, pieces: mpsc::Sender<Bytes>) {
+        let out = Out { pieces, buffer: BytesMut::new() };
+        let giving = async {
+            match ask {
+                Ask::Copy => {
+                    let place = self.followers.enter(node, Giving::Copy);
+                    if let Err(error) = self.copy(store, out, place).await {
+                        tracing::warn!(node, %error, "a copy for a slave came to nothing");
+                    }
+                }
+                Ask::Changes(mark) => {
+                    let place = self.followers.enter(node, Giving::Changes);
+                    if let Err(error) = self.changes(store, mark, out, place).await {
+                        tracing::warn!(node, %error, "a slave cannot be fed");
+                    }
+                }
+            }
+        };
+        self.stop.run_until_cancelled(giving).await;
     }
 
     fn expect_token(&self, headers: &HeaderMap) -> Result<(), Failure> {
@@ -150,7 +154,7 @@ impl Feed {
     /// Streams what follows on `mark`, as it is committed.
     async fn changes(
         &self,
-        store: Store,
+        store: &Store,
         mark: Mark,
         mut out: Out,
         place: Place,
@@ -192,6 +196,7 @@ impl Feed {
             }
             let silence = tokio::time::sleep(self.settings.beat());
             tokio::select! {
+                biased;
                 () = store.reached(at + 1) => {}
                 () = silence => {}
                 () = out.pieces.closed() => return Ok(()),
@@ -200,9 +205,9 @@ impl Feed {
     }
 
     /// Makes a copy and streams it.
-    async fn copy(&self, store: Store, mut out: Out, place: Place) -> Result<(), CopyFailed> {
+    async fn copy(&self, store: &Store, mut out: Out, place: Place) -> Result<(), CopyFailed> {
         let permit = Arc::clone(&self.copies).acquire_owned();
-        let Some(_permit) = self.beating(&store, &mut out, permit).await else { return Ok(()) };
+        let Some(_permit) = self.beating(store, &mut out, permit).await else { return Ok(()) };
         let dir = self.dir.clone();
         let making = async {
             let file = tempfile::Builder::new().prefix(".copy-").suffix(".db").tempfile_in(&dir)?;
@@ -210,7 +215,7 @@ impl Feed {
             let mark = store.copy_to(&path).await?;
             Ok::<_, CopyFailed>((path, mark))
         };
-        let Some(made) = self.beating(&store, &mut out, making).await else { return Ok(()) };
+        let Some(made) = self.beating(store, &mut out, making).await else { return Ok(()) };
         let (path, mark) = made?;
         let mut file = tokio::fs::File::open(&path).await?;
         let size = file.metadata().await?.len();
@@ -244,9 +249,11 @@ impl Feed {
         work: impl Future<Output = T>,
     ) -> Option<T> {
         let mut work = std::pin::pin!(work);
-        let mut beats = tokio::time::interval(self.settings.beat());
+        let beat = self.settings.beat();
+        let mut beats = tokio::time::interval_at(Instant::now() + beat, beat);
         loop {
             tokio::select! {
+                biased;
                 done = &mut work => return Some(done),
                 _ = beats.tick() => {
                     out.put(&Message::Beat(store.revision()));

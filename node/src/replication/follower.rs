@@ -13,7 +13,7 @@ use std::{
 
 use futures_util::{FutureExt, StreamExt};
 use parking_lot::Mutex;
-use rand::RngExt;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tokio::time::{Instant, timeout};
 
 use super::{
@@ -57,6 +57,8 @@ pub struct Follower<T, S> {
     seat: S,
     settings: Settings,
     status: Arc<Status>,
+    /// Numbers that keep the pauses of slaves apart.
+    random: Mutex<StdRng>,
 }
 
 /// Why a session ended.
@@ -100,7 +102,13 @@ impl<T: Transport, S: Seat> Follower<T, S> {
             phase: Mutex::new("connecting"),
             problem: Mutex::default(),
         });
-        Self { transport, seat, settings, status }
+        Self { transport, seat, settings, status, random: Mutex::new(rand::make_rng()) }
+    }
+
+    /// With pauses that follow from `seed`, and are the same again with the same one.
+    #[must_use]
+    pub fn seeded(self, seed: u64) -> Self {
+        Self { random: Mutex::new(StdRng::seed_from_u64(seed)), ..self }
     }
 
     pub(super) fn status(&self) -> Arc<Status> {
@@ -142,7 +150,7 @@ impl<T: Transport, S: Seat> Follower<T, S> {
     /// Tells the problem and waits, longer each time.
     async fn wait(&self, pause: &mut Duration, problem: String) {
         *self.status.phase.lock() = "connecting";
-        let wait = jitter((*pause).min(self.settings.retry_max), rand::rng().random());
+        let wait = jitter((*pause).min(self.settings.retry_max), self.random.lock().random());
         tracing::warn!(master = self.status.master, problem, retry_in = ?wait, "not following");
         *self.status.problem.lock() = Some(problem);
         tokio::time::sleep(wait).await;
@@ -250,7 +258,8 @@ impl<T: Transport, S: Seat> Follower<T, S> {
         let limit = self.settings.timeout;
         let opened = timeout(limit, self.transport.open(ask)).await;
         let chunks = opened.map_err(|_| Ended::Silent(limit))??;
-        Ok(Wire { chunks, decoder: Decoder::default() })
+        // A stream that has ended is not to be asked again, which `more` does.
+        Ok(Wire { chunks: Box::pin(chunks.fuse()), decoder: Decoder::default() })
     }
 }
 

@@ -25,8 +25,8 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-pub(crate) use self::bootstrap::{incoming, install};
 pub use self::{
+    bootstrap::{incoming, install},
     feed::{Body, Feed, PREFIX},
     follower::{Follower, Seat},
     followers::FollowerLine,
