@@ -9,7 +9,9 @@ use http_body_util::Full;
 use kamaitachi_node::config::Role;
 use serde_json::{Value, json};
 
-use crate::support::{Client, INDICATORS, INGEST, PERIOD, Q1, Q2, Running, SNAPSHOT, STATS, row};
+use crate::support::{
+    Client, INDICATORS, INGEST, PERIOD, Q1, Q2, Running, SNAPSHOT, STATS, row, year_2020,
+};
 
 const NDJSON: &str = "application/x-ndjson";
 
@@ -144,8 +146,12 @@ async fn packed_bodies_are_unpacked_within_bounds() {
 
 #[tokio::test]
 async fn a_slave_names_the_master_to_whoever_wants_to_write() {
+    // With data of its own it serves, whether its master can be reached or not.
+    let former = Running::master().await;
+    former.client.ingest(&year_2020()).await;
     let master = Some("10.1.2.3:8080".to_owned());
-    let node = Running::with(|config| config.server.role = Role::Slave { master }).await;
+    let dir = former.stop().await;
+    let node = Running::within(dir, |config| config.server.role = Role::Slave { master }).await;
     let told = &["slave", "10.1.2.3:8080"];
     node.client.post_text(INGEST, NDJSON, "{}").await.refused(421, told);
     node.client.post(INDICATORS, &json!({"indicators": "x"})).await.refused(421, told);

@@ -26,9 +26,9 @@ pub(in crate::api) async fn save<B>(app: &App, head: &Parts, body: B) -> Result<
 where
     B: http_body::Body<Data = Bytes, Error: Display>,
 {
+    app.expect_master()?;
     let core = app.core_or_refuse()?;
     let store = &core.store;
-    app.expect_master()?;
     let body = json_body(app, head, body).await?;
     let save = records::save(head.uri.query(), &body, &app.rules, now())?;
     let written = store.data_save(save).await.map_err(|error| of_store(&error))?;
@@ -74,9 +74,9 @@ where
 }
 
 pub(in crate::api) async fn delete(app: &App, head: &Parts, id: &str) -> Result<Answered, Failure> {
+    app.expect_master()?;
     let core = app.core_or_refuse()?;
     let store = &core.store;
-    app.expect_master()?;
     let id = params::path_id(id, app.rules.max_name)?;
     let table = records::table(head.uri.query(), "tableId")?;
     let written = store.data_delete(table, &id).await.map_err(|error| of_store(&error))?;

@@ -34,8 +34,8 @@ pub(in crate::api) async fn ingest<B>(app: &App, head: &Parts, body: B) -> Resul
 where
     B: http_body::Body<Data = Bytes, Error: Display>,
 {
-    let core = app.core_or_refuse()?;
     app.expect_master()?;
+    let core = app.core_or_refuse()?;
     let create = params::flag(head.uri.query(), "create_indicators")?;
     let format = body::rows_format(&head.headers)?;
     let packing = body::packing(&head.headers)?;
@@ -114,9 +114,9 @@ pub(in crate::api) async fn register_indicators<B>(
 where
     B: http_body::Body<Data = Bytes, Error: Display>,
 {
+    app.expect_master()?;
     let core = app.core_or_refuse()?;
     let store = &core.store;
-    app.expect_master()?;
     let body = json_body(app, head, body).await?;
     let names = records::register(&body, &app.rules)?;
     let before = store.indicators();

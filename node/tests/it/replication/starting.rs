@@ -9,7 +9,7 @@ use super::{
     addr, assert_equal, content, directory, end_equal, in_step, path, replication, slave,
     slave_config, store, until,
 };
-use crate::support::{Client, Q1, Q2, Running, SNAPSHOT, row, year_2020};
+use crate::support::{Client, INGEST, Q1, Q2, Running, SNAPSHOT, row, year_2020};
 
 /// An address that nobody listens on.
 fn nobody() -> String {
@@ -36,6 +36,8 @@ async fn an_empty_slave_is_not_ready_until_it_has_a_copy() {
     let ask = json!({"subjects": "33:000001"});
     assert_eq!(client.post(SNAPSHOT, &ask).await.status, 503);
     assert_eq!(client.get("/healthz").await.status, 200);
+    // Whom to write to it knows already.
+    client.post_text(INGEST, "application/x-ndjson", "{}").await.refused(421, &[&port]);
     // The master comes up at last.
     let master = Running::with(|config| {
         config.server.port = port.rsplit_once(':').unwrap().1.parse().unwrap();
