@@ -14,6 +14,7 @@ use crate::{
     cluster::Cluster,
     config::{Config, RouteConfig},
     discovery::Upstreams,
+    fresh::Latest,
     limit::{Clients, rate_limit},
     metrics::Metrics,
     monitor::Started,
@@ -33,6 +34,8 @@ pub struct Shared {
     pub clients: Option<Clients>,
     /// How many second tries all requests together may have.
     pub budget: SharedBudget,
+    /// The newest write, which reads ask for.
+    pub latest: Arc<Latest>,
     /// Where request ids come from.
     pub request_ids: RequestIdLayer,
     /// What is counted.
@@ -66,6 +69,7 @@ impl Shared {
         Arc::new(Self {
             routes: config.routes.iter().map(route).collect(),
             budget: SharedBudget::new(config.retry.budget),
+            latest: Arc::default(),
             request_ids: RequestIdLayer::new(),
             metrics: Metrics::new(names, Arc::clone(&cluster)),
             started: Started::now(),

@@ -14,6 +14,7 @@ pub mod config;
 pub mod demo;
 pub mod discovery;
 pub mod edge;
+pub mod fresh;
 pub mod gateway;
 pub mod hedge;
 pub mod joins;

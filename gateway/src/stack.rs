@@ -21,6 +21,7 @@ use crate::{
     cluster::Refill,
     config::{NodeAddr, RouteConfig},
     edge::AnswerLayer,
+    fresh::FreshLayer,
     gateway::{Shared, SharedRoute},
     hedge::hedge,
     limit::hide_exempt_key,
@@ -98,6 +99,8 @@ where
             .option_layer(route.rewrite.clone())
             // What nodes say to each other is none of a client's business, whichever route leads there.
             .layer(PrivateLayer)
+            // Who has written through this gateway reads it, unless its node is far behind.
+            .layer(FreshLayer::new(Arc::clone(&shared.latest), route.target))
             // May read the body, so it stands outside of what is repeated.
             .layer(route.key(config.limits.body_timeout))
             // What several nodes are asked about has tries of its own for each.

@@ -227,3 +227,19 @@ async fn the_key_of_the_load_harness_lifts_limits_for_those_who_send_it_alone() 
     }
     panic!("nobody was limited");
 }
+
+#[tokio::test]
+async fn what_a_client_saved_it_reads_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let demo = Demo::start(dir.path(), &[]);
+    let at = demo.addr("gateway");
+    for turn in 0..50 {
+        let body = json!({"id": format!("note-{turn}"), "data": {"1703980800": [turn]}});
+        let saved = send(at, request(Method::POST, "/data/v1/save?id=1", body.to_string())).await;
+        assert_eq!(saved.status, StatusCode::OK, "{}", saved.text());
+        let path = format!("/data/v1/get/note-{turn}?tableId=1");
+        let read = send(at, request(Method::GET, &path, "")).await;
+        assert!(read.text().contains(&format!("[{turn}]")), "{turn}: {}", read.text());
+    }
+    assert_eq!(demo.end(), Some(0));
+}

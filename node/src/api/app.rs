@@ -1,6 +1,6 @@
 //! What the workers of one node share.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::HeaderValue;
 use prometheus_client::{metrics::info::Info, registry::Registry};
@@ -19,6 +19,9 @@ use crate::{
     memory::Pressure,
     model::{Indicators, Revision},
 };
+
+/// How long a read waits for what is preferred, and no more than preferred.
+const MOMENT: Duration = Duration::from_millis(250);
 
 /// Bytes that one permit of [`App::bulk`] stands for.
 pub(super) const BULK_UNIT: u64 = 1 << 10;
@@ -130,6 +133,19 @@ impl App {
             return Ok(());
         }
         Err(Failure::Behind { revision: store.confirmed(), wanted })
+    }
+
+    /// Waits a moment until the node is as new as `wanted`, and passes all the same.
+    ///
+    /// Cancel safe: nothing is changed.
+    pub(super) async fn prefer_revision(&self, wanted: &HeaderValue) {
+        let wanted = wanted.to_str().ok().and_then(|text| text.parse::<Revision>().ok());
+        if let (Some(wanted), Some(core)) = (wanted, self.core()) {
+            let store = core.store.clone();
+            let _ =
+                tokio::time::timeout(MOMENT.min(self.limits.revision_wait), store.reached(wanted))
+                    .await;
+        }
     }
 
     /// Passes while there is memory for what such a request may take.

@@ -30,6 +30,9 @@ use super::{
 use crate::model::Revision;
 
 const NODE: HeaderName = HeaderName::from_static("x-kamaitachi-node");
+/// What an answer should be as new as, if that takes no more than a moment: a gateway's word of the
+/// last write that passed it.
+const PREFER_REVISION: HeaderName = HeaderName::from_static("x-kamaitachi-prefer-revision");
 const MIN_REVISION: HeaderName = HeaderName::from_static("x-kamaitachi-min-revision");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -107,6 +110,11 @@ impl Service {
                     && let Some(wanted) = min_revision(&head.headers)?
                 {
                     self.app.expect_revision(wanted).await?;
+                }
+                if endpoint.reads_data()
+                    && let Some(wanted) = head.headers.get(PREFER_REVISION)
+                {
+                    self.app.prefer_revision(wanted).await;
                 }
                 self.route(endpoint, id, head, body).await
             }
