@@ -158,7 +158,12 @@ impl View {
             }
         }
         let same_store = self.mark.is_none_or(|known| known.may_become(&mark));
-        let suspect = !same_store || self.guard.suspects(before.len(), listed.len());
+        // Newcomers do not make up for those that are missing, unless nobody had confirmed those.
+        let left = match self.mark {
+            Some(_) => before.intersection(&listed).count(),
+            None => listed.len(),
+        };
+        let suspect = !same_store || self.guard.suspects(before.len(), left);
         self.held.retain(|addr, since| {
             !listed.contains(addr) && now.duration_since(*since) < self.guard.hold
         });
@@ -201,7 +206,8 @@ impl View {
                     }
                 }
             }
-            let suspect = lost.len() > 1 && self.guard.suspects(before, self.len());
+            let left = before.saturating_sub(lost.len());
+            let suspect = lost.len() > 1 && self.guard.suspects(before, left);
             if suspect && !self.guard.hold.is_zero() {
                 hold(&mut self.held, &mut self.holds, lost, now);
             }

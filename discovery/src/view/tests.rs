@@ -94,6 +94,25 @@ fn half_of_the_members_may_be_lost_at_once_and_more_may_not() {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "any instant will do to begin with")]
+fn newcomers_do_not_make_up_for_those_that_are_missing() {
+    let (now, mut view) = (Instant::now(), view(&[A, B], true));
+    list(&mut view, now, mark(5), &[B, C]);
+    list(&mut view, now, mark(6), &[A, C]);
+    assert_eq!(members(&view), [A, C], "one of two is no suspicion");
+    list(&mut view, now, mark(7), &["10.0.0.4:80", "10.0.0.5:80"]);
+    assert_eq!((members(&view).len(), view.held()), (4, 2));
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "any instant will do to begin with")]
+fn what_nobody_confirmed_is_replaced_by_as_many_others_at_once() {
+    let (now, mut view) = (Instant::now(), view(&[A, B], true));
+    list(&mut view, now, mark(5), &[C]);
+    assert_eq!((members(&view), view.held()), (vec![C.to_owned()], 0));
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "any instant will do to begin with")]
 fn another_store_takes_nobody_away_at_once() {
     let now = Instant::now();
     for other in [mark(3), Mark { cluster: 9, ..mark(9) }, Mark { term: 1, ..mark(9) }] {

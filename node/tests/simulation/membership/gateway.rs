@@ -121,12 +121,15 @@ impl Follower {
         };
         let entries = keys.iter().map(|key| Entry { key: key.as_bytes(), value: key.as_bytes() });
         let due = self.view.confirm_at().is_some_and(|at| at <= Instant::now().into_std());
+        // What nobody has confirmed yet is replaced by as many others.
+        let unconfirmed = self.view.revision() == 0;
         let before = self.view.members();
         let now = Instant::now().into_std();
         let refused = self.view.list(now, Mark { cluster, term, revision }, entries, &resolve);
         assert!(refused.is_empty(), "{} refuses {refused:?}", self.own);
         let after = self.view.members();
-        let left = before.iter().filter(|member| after.contains(member)).count();
+        let stays = |member: &&NodeAddr| unconfirmed || before.contains(member);
+        let left = after.iter().filter(stays).count();
         assert!(due || left * 2 >= before.len(), "{} drops {before:?} for {after:?}", self.own);
         Ok(self.publish())
     }
