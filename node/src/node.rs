@@ -233,11 +233,9 @@ fn register(etcd: etcd::Settings, name: String, addr: &str) -> Option<Registrati
 /// Takes the registration back, and waits until those who looked for this node know.
 async fn leave(registration: Option<Registration>, wait: Duration) {
     let Some(registration) = registration else { return };
-    let was_found = registration.standing().was_registered();
     registration.deregister().await;
-    if was_found {
-        tokio::time::sleep(wait).await;
-    }
+    // Whether it was ever there, others may know before it is told itself.
+    tokio::time::sleep(wait).await;
 }
 
 /// The address that a node is told to listen on.
