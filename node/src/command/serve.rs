@@ -15,6 +15,8 @@ pub(super) fn run(path: Option<&Path>, db: Option<PathBuf>) -> Result<(), Failur
 
 async fn serve(config: Config) -> Result<(), Failure> {
     let drain = Drain::on_signals()?;
+    // From here on, so that a wish for a snapshot during the start does not end the process.
+    let mut wanted = signal(SignalKind::user_defined2())?;
     let file = config.database.path.clone();
     let (mode, deadline) = (config.server.role.name(), config.server.drain);
     let mut node = tokio::select! {
@@ -23,7 +25,6 @@ async fn serve(config: Config) -> Result<(), Failure> {
     };
     announce(&node, mode, &file);
     service_manager::ready(&format!("{mode} serves on {}", node.local_addr()));
-    let mut wanted = signal(SignalKind::user_defined2())?;
     loop {
         tokio::select! {
             () = drain.requested() => break,
