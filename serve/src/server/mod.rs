@@ -39,6 +39,7 @@ mod handle;
 mod http1;
 mod incoming;
 mod io;
+mod refuse;
 mod service;
 mod state;
 mod streams;

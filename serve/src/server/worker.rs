@@ -26,12 +26,10 @@ use super::{
     admission::Admission,
     connection,
     date::Date,
+    refuse::Turned,
     state::{Clock, Millis, Registry},
 };
-use crate::{
-    limits::{Counters, Limits},
-    refusal::Refusal,
-};
+use crate::limits::{Counters, Limits};
 
 /// How long a drained connection that never sent a byte is given to send its first.
 const FRESH_GRACE: Millis = 300;
@@ -124,7 +122,12 @@ where
             buffer: Cell::default(),
             draining_since: Cell::new(None),
         });
-        let worker = Worker { make: Rc::new(make(seed.id)), shared, admission: seed.admission };
+        let worker = Worker {
+            make: Rc::new(make(seed.id)),
+            shared,
+            admission: seed.admission,
+            turned: Rc::default(),
+        };
         let _ = ready.send(Ok(()));
         // Whoever waits for the others learns by this if one of them panics.
         drop(ready);
@@ -154,6 +157,7 @@ struct Worker<F> {
     make: Rc<F>,
     shared: Rc<Shared>,
     admission: Arc<Admission>,
+    turned: Rc<Turned>,
 }
 
 impl<F> Worker<F> {
@@ -243,8 +247,7 @@ impl<F> Worker<F> {
             Ok(place) => place,
             Err(reason) => {
                 debug!(%peer, reason = reason.label(), "connection refused");
-                // A courtesy: a full server does not wait for anyone to take it.
-                let _ = stream.try_write(&Refusal::full().render());
+                self.turned.away(stream);
                 return;
             }
         };

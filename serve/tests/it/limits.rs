@@ -13,6 +13,12 @@ async fn fills_up(server: &Harness, refused: Refused) {
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     assert!(answer.contains("\r\nretry-after: 1\r\n"), "{answer}");
     assert_eq!(counters.refused(refused), 1);
+    // Also who asks before looking for an answer hears it, instead of a reset.
+    let mut eager = server.connect().await;
+    until(|| counters.refused(refused) == 2).await;
+    eager.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    eager.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(eager.rest().await.starts_with("HTTP/1.1 503"));
     // Who is in is served, and a place that comes free is taken.
     first.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     assert!(first.response().await.starts_with("HTTP/1.1 200"));
