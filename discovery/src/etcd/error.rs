@@ -34,9 +34,19 @@ pub enum EtcdError {
     /// The lease is gone: it expired or was revoked.
     #[error("the lease is gone")]
     LeaseGone,
+    /// A setting does not fit the etcd that is there.
+    #[error("`{key}`: {why}")]
+    Unfit {
+        /// Which key of the configuration.
+        key: &'static str,
+        /// What is wrong, and what etcd or the connection said.
+        why: String,
+    },
     /// A file of the TLS settings can't be read.
-    #[error("{}: {source}", path.display())]
+    #[error("`{key}`: {}: {source}", path.display())]
     File {
+        /// Which key of the configuration names it.
+        key: &'static str,
         /// Which.
         path: PathBuf,
         /// What the system said.

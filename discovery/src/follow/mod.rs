@@ -27,7 +27,7 @@ use tracing::{info, warn};
 use crate::{
     Found, Health, NodeAddr, Origin,
     allow::Allow,
-    etcd::{self, EtcdError, call, connect},
+    etcd::{self, EtcdError, call, connect, explain},
     retry::Retry,
     view::{Change, Entry, Guard, MOST_NODES, Refused, View},
 };
@@ -132,6 +132,7 @@ impl<'a> Follower<'a> {
             let began = Instant::now();
             let Err(failure) = self.session(endpoint).await;
             retry.worked_for(began.elapsed());
+            let failure = explain(self.etcd, endpoint, failure).await;
             let wait = retry.wait(rand::random());
             let service = &self.settings.service;
             warn!(%failure, endpoint, service, retry_in = ?wait, "etcd is lost; the members stay as they are");

@@ -138,6 +138,7 @@ async fn keep_up(
             return;
         };
         retry.worked_for(began.elapsed());
+        let failure = etcd::explain(etcd, endpoint, failure).await;
         let wait = retry.wait(rand::random());
         warn!(%failure, endpoint, service = service.name, addr = %service.addr, retry_in = ?wait, "not registered");
         told.send_modify(|standing| {

@@ -3,16 +3,21 @@
 //! Every [`Etcd`] is a process of its own, with free ports on loopback and its own data in a temporary directory, and
 //! ends with its value. Needs Debian's `etcd-server`, see [`Etcd::PROGRAM`].
 
+mod certificates;
+
 use std::{
     fs::File,
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
+pub use certificates::{Authority, Pair};
 use etcd_client::Client;
 use tempfile::TempDir;
+
+use crate::etcd::{Settings, Tls, connect};
 
 /// A running etcd.
 #[derive(Debug)]
@@ -20,7 +25,21 @@ pub struct Etcd {
     dir: TempDir,
     addr: SocketAddr,
     peer: SocketAddr,
+    secured: Option<Secured>,
     child: Option<Child>,
+}
+
+/// How a test's etcd is encrypted.
+#[derive(Clone, Debug)]
+pub struct Secured {
+    /// Its certificate.
+    pub server: Pair,
+    /// The file of the certificate that its own and its clients' are signed with.
+    pub ca: PathBuf,
+    /// The certificate that the test itself shows it; asked of every client where there is one.
+    pub client: Option<Pair>,
+    /// A name in its certificate.
+    pub domain: String,
 }
 
 /// Longer than any start on a busy machine.
@@ -35,12 +54,32 @@ impl Etcd {
     /// # Panics
     /// Where there is no etcd, or it does not start; the message says what to do.
     pub async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// As [`start`](Self::start), encrypted.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub async fn start_secured(secured: Secured) -> Self {
+        Self::start_with(Some(secured)).await
+    }
+
+    async fn start_with(secured: Option<Secured>) -> Self {
         let mut etcd = Self {
             dir: tempfile::tempdir().expect("a temporary directory can be made"),
             addr: free(),
             peer: free(),
+            secured,
             child: None,
         };
+        // A port that was free may be taken by the time etcd comes to it.
+        for _ in 0..2 {
+            if etcd.starts().await {
+                return etcd;
+            }
+            (etcd.addr, etcd.peer) = (free(), free());
+        }
         etcd.restart().await;
         etcd
     }
@@ -53,8 +92,13 @@ impl Etcd {
 
     /// Settings for it.
     #[must_use]
-    pub fn settings(&self) -> crate::etcd::Settings {
-        crate::etcd::Settings::new([self.endpoint()])
+    pub fn settings(&self) -> Settings {
+        let tls = self.secured.as_ref().map(|secured| Tls {
+            ca: Some(secured.ca.clone()),
+            identity: secured.client.as_ref().map(|pair| (pair.cert.clone(), pair.key.clone())),
+            domain: Some(secured.domain.clone()),
+        });
+        Settings { tls, ..Settings::new([self.endpoint()]) }
     }
 
     /// A client of it.
@@ -62,7 +106,30 @@ impl Etcd {
     /// # Panics
     /// If it does not answer.
     pub async fn client(&self) -> Client {
-        Client::connect([self.endpoint()], None).await.expect("etcd answers")
+        self.client_of(&self.settings()).await
+    }
+
+    /// A client of it, with other settings than [its own](Self::settings).
+    ///
+    /// # Panics
+    /// If it does not answer.
+    pub async fn client_of(&self, settings: &Settings) -> Client {
+        connect(settings, &self.endpoint()).await.expect("etcd answers")
+    }
+
+    /// Makes a user `root` with this password, and asks every client for one from now on.
+    ///
+    /// # Panics
+    /// If it does not answer, or has users already.
+    pub async fn protect(&self, password: &str) {
+        let mut client = self.client().await;
+        let done = async {
+            client.user_add("root", password, None).await?;
+            client.role_add("root").await?;
+            client.user_grant_role("root", "root").await?;
+            client.auth_enable().await
+        };
+        done.await.expect("etcd takes users");
     }
 
     /// Its process id, while it runs.
@@ -97,8 +164,7 @@ impl Etcd {
         self.kill();
         // A port that was free may have been taken by another test meanwhile.
         for last in [false, false, true] {
-            self.child = Some(self.spawn());
-            if self.answers().await {
+            if self.starts().await {
                 return;
             }
             let log = std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
@@ -107,15 +173,30 @@ impl Etcd {
         }
     }
 
+    async fn starts(&mut self) -> bool {
+        self.kill();
+        self.child = Some(self.spawn());
+        self.answers().await
+    }
+
     fn spawn(&self) -> Child {
         assert!(
             Path::new(Self::PROGRAM).exists(),
             "{} is missing: install it with `.ci/install etcd-server` (Debian), `make test` does so",
             Self::PROGRAM
         );
-        let (client, peer) = (format!("http://{}", self.addr), format!("http://{}", self.peer));
+        let scheme = if self.secured.is_some() { "https" } else { "http" };
+        let (client, peer) = (format!("{scheme}://{}", self.addr), format!("http://{}", self.peer));
         let log = File::create(self.dir.path().join("log")).expect("the log can be made");
-        Command::new(Self::PROGRAM)
+        let mut command = Command::new(Self::PROGRAM);
+        if let Some(Secured { server, ca, client, .. }) = &self.secured {
+            command.arg("--cert-file").arg(&server.cert).arg("--key-file").arg(&server.key);
+            if client.is_some() {
+                // Whoever names one asks for certificates, whether it says so or not.
+                command.arg("--client-cert-auth").arg("--trusted-ca-file").arg(ca);
+            }
+        }
+        command
             .args(["--name", "test", "--logger", "zap", "--log-level", "warn"])
             .arg("--data-dir")
             .arg(self.data())
@@ -141,8 +222,15 @@ impl Etcd {
                 return false;
             }
             let asked = async {
-                let mut client = Client::connect([self.endpoint()], None).await.ok()?;
-                client.get("health", None).await.ok()
+                let mut client = connect(&self.settings(), &self.endpoint()).await.ok()?;
+                match client.get("health", None).await {
+                    Ok(_) => Some(()),
+                    // INVALID_ARGUMENT: it is there, and misses a name and a password.
+                    Err(etcd_client::Error::GRpcStatus(status)) => {
+                        (i32::from(status.code()) == 3).then_some(())
+                    }
+                    Err(_) => None,
+                }
             };
             let answered = tokio::time::timeout(Duration::from_secs(1), asked).await;
             if matches!(answered, Ok(Some(_))) {

@@ -4,4 +4,5 @@
 mod faults;
 mod garbage;
 mod register;
+mod secured;
 mod support;

@@ -116,11 +116,7 @@ async fn another_service_whose_name_begins_the_same_is_not_seen() {
 #[tokio::test]
 async fn an_etcd_that_wants_a_password_gets_it_and_refuses_who_has_none() {
     let etcd = Etcd::start().await;
-    let mut client = etcd.client().await;
-    client.user_add("root", "hush", None).await.unwrap();
-    client.role_add("root").await.unwrap();
-    client.user_grant_role("root", "root").await.unwrap();
-    client.auth_enable().await.unwrap();
+    etcd.protect("hush").await;
     let stranger = register(&etcd, B);
     until_standing(&stranger, "it is refused", |standing| standing.trouble.is_some()).await;
     let user = Some(("root".to_owned(), "hush".into()));

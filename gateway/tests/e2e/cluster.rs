@@ -15,14 +15,14 @@ use serde_json::{Value, json};
 use crate::harness::{Answer, about, request, send};
 
 /// A process that ends with its value.
-struct Process {
-    child: Child,
-    addr: SocketAddr,
+pub(crate) struct Process {
+    pub(crate) child: Child,
+    pub(crate) addr: SocketAddr,
 }
 
 impl Process {
     /// Starts a program, and waits until it says in its log, under `key`, where it listens.
-    fn start(program: &Path, file: &Path, key: &str) -> Self {
+    pub(crate) fn start(program: &Path, file: &Path, key: &str) -> Self {
         let mut child = Command::new(program)
             .arg("--config")
             .arg(file)
@@ -63,7 +63,7 @@ impl Drop for Process {
 }
 
 /// The program of a node, beside the gateway's; built where it is missing.
-fn node_program() -> PathBuf {
+pub(crate) fn node_program() -> PathBuf {
     let gateway = PathBuf::from(env!("CARGO_BIN_EXE_kamaitachi-gateway"));
     let program = gateway.with_file_name("kamaitachi-node");
     if !program.exists() {
@@ -102,12 +102,12 @@ fn gateway(etcd: &Etcd, dir: &Path) -> Process {
     Process::start(Path::new(env!("CARGO_BIN_EXE_kamaitachi-gateway")), &file, "public")
 }
 
-async fn get(addr: SocketAddr, path: &str) -> Answer {
+pub(crate) async fn get(addr: SocketAddr, path: &str) -> Answer {
     send(addr, request(Method::GET, path, "")).await
 }
 
 /// Waits until the gateway knows just these nodes.
-async fn until_nodes(gateway: &Process, nodes: &[&Process]) {
+pub(crate) async fn until_nodes(gateway: &Process, nodes: &[&Process]) {
     let mut expected: Vec<_> = nodes.iter().map(|node| node.addr.to_string()).collect();
     expected.sort();
     let mut known = Value::Null;
@@ -122,7 +122,7 @@ async fn until_nodes(gateway: &Process, nodes: &[&Process]) {
 }
 
 /// A read about some subject; it must go well whatever happens to the nodes.
-async fn read(gateway: &Process, number: u32) {
+pub(crate) async fn read(gateway: &Process, number: u32) {
     let body = about(&format!("33:{number:06}"));
     let path = "/data/kamaitachi/api/data/v1/snapshot";
     let mut request = request(Method::POST, path, body);

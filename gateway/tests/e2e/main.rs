@@ -24,4 +24,5 @@ mod routing;
 mod scatter;
 #[cfg(feature = "demo")]
 mod script;
+mod secured;
 mod stack;
