@@ -70,6 +70,12 @@ impl Cluster {
         self.upstreams.master.now().first().cloned()
     }
 
+    /// The nodes that also say that they take writes, and get none: what two masters take drifts apart.
+    #[must_use]
+    pub fn rivals(&self) -> Vec<NodeAddr> {
+        self.upstreams.master.now().iter().skip(1).cloned().collect()
+    }
+
     /// Where the nodes are known from.
     #[must_use]
     pub fn upstreams(&self) -> &Upstreams {

@@ -123,6 +123,10 @@ pub fn admin(shared: &Arc<Shared>) -> impl Serve + use<> {
             }
         });
     }
+    let cluster = Arc::clone(&shared.cluster);
+    spawn_supervised_local("watch for a second master", BackOff::default(), move || {
+        tell_of_rivals(Arc::clone(&cluster))
+    });
     if let Some(limited) = shared.clients.clone() {
         spawn_supervised_local("sweep of client limits", BackOff::default(), move || {
             limited.clone().sweep()
@@ -152,6 +156,31 @@ async fn probe(health: Health, cluster: Arc<Cluster>) -> Result<(), Infallible> 
     let Health { path, interval, timeout, .. } = health;
     Prober::new(Probe { path, interval, timeout }, client).run(move || cluster.nodes()).await;
     Ok(())
+}
+
+/// Warns when there is more than one master, and tells when that is over; ends when masters can't change any more.
+async fn tell_of_rivals(cluster: Arc<Cluster>) -> Result<(), Infallible> {
+    let mut masters = cluster.membership(Target::Master);
+    let mut known = Vec::new();
+    loop {
+        masters.mark_unchanged();
+        let (chosen, rivals) = (cluster.master(), cluster.rivals());
+        match (&chosen, rivals.as_slice(), known.as_slice()) {
+            (_, [], []) => {}
+            (_, [], _) => tracing::info!(?chosen, "there is one master again, or none"),
+            (Some(chosen), _, _) if rivals != known => tracing::warn!(
+                %chosen,
+                ignored = ?rivals,
+                "more than one node is registered as master; writes go to the first by its address, \
+                 which slaves of another do not get: stop those that are too many"
+            ),
+            _ => {}
+        }
+        known = rivals;
+        if masters.changed().await.is_err() {
+            return Ok(());
+        }
+    }
 }
 
 /// Notes in each request of a connection whom it came from.

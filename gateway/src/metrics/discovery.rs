@@ -25,6 +25,11 @@ impl All {
             let labels = [("nodes", *nodes), ("source", health.origin.as_str())];
             gauge(&mut family, &labels, seconds)?;
         }
+        let help =
+            "Nodes that say they take writes; of more than one, the first by its address does";
+        let mut family = encoder.encode_descriptor("masters", help, None, MetricType::Gauge)?;
+        let masters = upstreams.master.now().len();
+        gauge(&mut family, &[], i64::try_from(masters).unwrap_or(i64::MAX))?;
         type Level = fn(&Health) -> i64;
         let levels: [(&str, &str, Level); 2] = [
             ("discovery_connected", "Whether the source of nodes answers", |h| h.connected.into()),

@@ -145,6 +145,11 @@ impl<C: Connector<RequestBody>> Own<C> {
         body["discovery"] = discovery::page(&upstreams.slaves, now);
         body["master"] = discovery::page(&upstreams.master, now);
         body["master"]["node"] = json!(cluster.master());
+        let rivals = cluster.rivals();
+        if !rivals.is_empty() {
+            body["master"]["ignored"] = json!(rivals);
+            body["master"]["warning"] = "more than one node is registered as master".into();
+        }
     }
 }
 

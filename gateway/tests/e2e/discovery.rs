@@ -95,6 +95,37 @@ async fn slaves_and_master_come_from_etcd_and_go_with_it_but_not_when_it_is_away
 }
 
 #[tokio::test]
+async fn of_two_masters_the_first_by_its_address_takes_writes_and_the_other_is_told_of() {
+    let (etcd, dir) = (Etcd::start().await, tempfile::tempdir().unwrap());
+    let (one, two) = (Node::start().await, Node::start().await);
+    // As text, which is what all gateways agree on.
+    let [first, second] =
+        if one.addr.to_string() < two.addr.to_string() { [&one, &two] } else { [&two, &one] };
+    let rig = Rig::with(configured(&[], None, &with_etcd(&etcd, dir.path(), "")));
+    let master = async || rig.get("/health").await.json()["master"].clone();
+    let metric = async |line: &str| rig.admin("/metrics").await.text().lines().any(|l| l == line);
+    let _second = register(&etcd, "kamaitachi-master", second.addr);
+    until("one is known", async || master().await["node"] == json!(second.addr)).await;
+    assert!(master().await["warning"].is_null() && metric("kamaitachi_masters 1").await);
+
+    let rival = register(&etcd, "kamaitachi-master", first.addr);
+    until("both are known", async || master().await["ignored"] == json!([second.addr])).await;
+    assert!(master().await["warning"].is_string() && metric("kamaitachi_masters 2").await);
+    assert_eq!(master().await["node"], json!(first.addr));
+    for _ in 0..4 {
+        assert_eq!(rig.post("/data/v1/save", "{}").await.node(), first.addr.to_string());
+    }
+
+    assert!(rival.deregister().await);
+    until("one is left", async || master().await["node"] == json!(second.addr)).await;
+    assert!(master().await["ignored"].is_null() && metric("kamaitachi_masters 1").await);
+    until("writes go there", async || {
+        rig.post("/data/v1/save", "{}").await.node() == second.addr.to_string()
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_gateway_starts_from_its_copy_while_etcd_is_down_and_says_so() {
     let (mut etcd, dir) = (Etcd::start().await, tempfile::tempdir().unwrap());
     let (a, master) = (Node::start().await, Node::start().await);
