@@ -100,6 +100,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 
+    /// Write a line for every answer: when it came (epoch, ms), its latency (us), what became of it
+    #[arg(long, value_name = "FILE")]
+    pub answers: Option<PathBuf>,
+
     /// Write a self-contained HTML report with plots
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,

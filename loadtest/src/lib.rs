@@ -6,6 +6,7 @@
 //! [`report`] shows it all. It uses no other crate of this workspace, so it can't share a bug
 //! with what it measures.
 
+pub mod answers;
 pub mod args;
 pub mod client;
 pub mod oracle;

@@ -4,6 +4,7 @@ use std::{process::ExitCode, sync::Arc};
 
 use clap::CommandFactory;
 use kamaitachi_loadtest::{
+    answers::Answers,
     args::{Args, Command},
     client::Target,
     oracle::Oracle,
@@ -61,7 +62,15 @@ fn measure(args: &Args) -> Result<bool, Failure> {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(usize::from(args.threads)).enable_all().build();
     let runtime = runtime.map_err(|why| broken(format!("can't start: {why}")))?;
-    let report = runtime.block_on(Harness::new(args, oracle).report());
+    let answers = args.answers.as_ref().map(|file| {
+        let made = Answers::create(file);
+        made.map(Arc::new).map_err(|why| usage(format!("--answers {}: {why}", file.display())))
+    });
+    let answers = answers.transpose()?;
+    let report = runtime.block_on(Harness::new(args, oracle, answers.clone()).report());
+    if let Some(answers) = answers {
+        answers.flush().map_err(|why| broken(format!("--answers: {why}")))?;
+    }
     let json = serde_json::to_string_pretty(&report).map_err(|why| broken(why.to_string()))?;
     if args.json {
         println!("{json}");
@@ -118,17 +127,18 @@ struct Harness<'a> {
     oracle: Option<Arc<Oracle>>,
     targets: Vec<Target>,
     cluster: Cluster,
+    answers: Option<Arc<Answers>>,
 }
 
 impl<'a> Harness<'a> {
-    fn new(args: &'a Args, oracle: Option<Arc<Oracle>>) -> Self {
+    fn new(args: &'a Args, oracle: Option<Arc<Oracle>>, answers: Option<Arc<Answers>>) -> Self {
         let headers = args.all_headers();
         let target = Target::new(&args.target, &headers);
         let nodes: Vec<_> =
             args.nodes_addr.iter().map(|node| Target::new(node, &headers)).collect();
         let cluster = Cluster::new(&target, &nodes);
         let targets = if nodes.is_empty() { vec![target] } else { nodes };
-        Self { args, oracle, targets, cluster }
+        Self { args, oracle, targets, cluster, answers }
     }
 
     async fn report(&self) -> Report {
@@ -174,6 +184,7 @@ impl<'a> Harness<'a> {
             rate: None,
             timeout: args.timeout,
             oracle: self.oracle.clone(),
+            answers: None,
         };
         if caches == Caches::Cold && !self.cluster.clear().await {
             eprintln!(
@@ -188,6 +199,7 @@ impl<'a> Harness<'a> {
         plan.requests = args.limit();
         plan.duration = args.duration;
         plan.rate = args.rate;
+        plan.answers = self.answers.clone();
         let before = self.cluster.hits().await;
         let progress = Arc::new(Progress::new(name, plan.requests));
         let shown = Arc::clone(&progress);

@@ -6,6 +6,7 @@ use http::Method;
 use tokio::{task::JoinSet, time::Instant};
 
 use crate::{
+    answers::Answers,
     client::{Connection, Target},
     oracle::Oracle,
     progress::Progress,
@@ -33,6 +34,8 @@ pub struct Plan {
     pub timeout: Duration,
     /// Who knows the right answers, where they are checked.
     pub oracle: Option<Arc<Oracle>>,
+    /// Where every answer is noted, where that is wanted.
+    pub answers: Option<Arc<Answers>>,
 }
 
 /// What a run measured.
@@ -104,6 +107,11 @@ impl Sender {
             at: ended - self.schedule.start(),
         };
         self.record.add(outcome, times, bytes);
+        if let Some(answers) = &self.plan.answers
+            && let Err(why) = answers.note(times.latency, outcome)
+        {
+            self.record.explain(format!("an answer could not be noted: {why}"));
+        }
         self.progress.count(outcome == Outcome::Right);
         if outcome == Outcome::Connect {
             // Nobody listens: don't spin.

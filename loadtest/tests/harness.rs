@@ -149,6 +149,23 @@ fn right_answers_exit_0_in_every_scenario() {
 }
 
 #[test]
+fn every_answer_is_noted_where_that_is_wanted() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let name = file.path().to_str().unwrap();
+    let more = ["--requests", "20", "--warmup", "5", "--answers", name];
+    for (manner, outcome) in [(Manner::Right, "right"), (Manner::Refusing, "status 429")] {
+        run(manner, &more);
+        let text = std::fs::read_to_string(name).unwrap();
+        let lines: Vec<Vec<_>> = text.lines().map(|line| line.splitn(3, ' ').collect()).collect();
+        assert_eq!(lines.len(), 20, "what is sent first is not counted: {text}");
+        for line in lines {
+            assert!(line[0].parse::<u64>().unwrap() > 1_700_000_000_000, "{line:?}");
+            assert!(line[1].parse::<u64>().unwrap() > 0 && line[2] == outcome, "{line:?}");
+        }
+    }
+}
+
+#[test]
 fn a_wrong_answer_exits_1_and_is_shown() {
     let (output, report) = run(Manner::Wrong, &["--requests", "20"]);
     assert_eq!(output.status.code(), Some(1));

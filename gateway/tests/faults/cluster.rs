@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -85,6 +86,17 @@ pub(crate) fn read(gateway: SocketAddr, n: u64) -> Option<Answer> {
     http::ask(gateway, "POST", SNAPSHOT, &[], &ask.to_string())
 }
 
+/// The sum of a metric of the gateway over all its labels.
+pub(crate) fn sum(gateway: &Process, name: &str) -> f64 {
+    let said = gateway.said();
+    let line = said.iter().find(|line| line.contains("\"serving\"")).unwrap();
+    let event: serde_json::Value = serde_json::from_str(line).unwrap();
+    let admin = event["admin"].as_str().unwrap().parse().unwrap();
+    let text = http::ask(admin, "GET", "/metrics", &[], "").unwrap().body;
+    let lines = text.lines().filter(|line| line.starts_with(name));
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+}
+
 /// Which node answered.
 pub(crate) fn by(answer: &Answer) -> SocketAddr {
     answer.header("x-kamaitachi-node").unwrap().parse().unwrap()
@@ -97,6 +109,8 @@ pub(crate) struct Met {
     pub(crate) failed: AtomicU64,
     /// Milliseconds.
     pub(crate) slowest: AtomicU64,
+    /// Of each read, in no order.
+    times: Mutex<Vec<u64>>,
 }
 
 impl Met {
@@ -104,6 +118,13 @@ impl Met {
     pub(crate) fn more(&self, times: u64) {
         let enough = self.asked.load(Relaxed) + times;
         until("readers go on", || self.asked.load(Relaxed) >= enough);
+    }
+
+    /// How many milliseconds so many of a hundred took at most.
+    pub(crate) fn percentile(&self, percent: usize) -> u64 {
+        let mut times = self.times.lock();
+        times.sort_unstable();
+        times[(times.len() * percent / 100).min(times.len() - 1)]
     }
 
     pub(crate) fn failed(&self) -> u64 {
@@ -123,6 +144,7 @@ pub(crate) fn under_load(gateway: SocketAddr, during: impl FnOnce(&Met)) -> Met 
                     let answer = read(gateway, n);
                     let took = u64::try_from(began.elapsed().as_millis()).unwrap();
                     met.slowest.fetch_max(took, Relaxed);
+                    met.times.lock().push(took);
                     if answer.is_none_or(|answer| answer.status != 200) {
                         met.failed.fetch_add(1, Relaxed);
                     }

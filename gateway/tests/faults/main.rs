@@ -10,4 +10,6 @@ mod network;
 mod partitions;
 #[path = "../../../node/tests/faults/rig/mod.rs"]
 mod rig;
+mod starved;
 mod table;
+mod weak;
