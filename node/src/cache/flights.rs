@@ -45,6 +45,8 @@ pub(crate) struct Flights {
 #[derive(Debug, Default)]
 struct Shard {
     pending: HashMap<Subject, SmallVec<[Revision; 2]>>,
+    /// Writes that are known of, and not begun here: see [`Foretold`](super::foretold).
+    foretold: HashMap<Subject, Revision>,
     tickets: HashMap<Subject, SmallVec<[Arc<Ticket>; 1]>>,
 }
 
@@ -132,7 +134,8 @@ impl Flights {
             return Entry::Join(Arc::clone(other));
         }
         let pending = shard.pending.get(subject);
-        let floor = pending.into_iter().flatten().copied().max().unwrap_or(0);
+        let foretold = shard.foretold.get(subject);
+        let floor = pending.into_iter().flatten().chain(foretold).copied().max().unwrap_or(0);
         let ticket = Arc::new(Ticket {
             subject: subject.clone(),
             needs,
@@ -176,11 +179,34 @@ impl Flights {
     pub(crate) fn touch(&self, subject: &Subject, revision: Revision, forget: impl FnOnce()) {
         let mut shard = self.shard(subject).lock();
         shard.pending.entry(subject.clone()).or_default().push(revision);
-        for ticket in shard.tickets.get(subject).into_iter().flatten() {
-            ticket.floor.fetch_max(revision, Relaxed);
-            ticket.touched.store(true, Relaxed);
-        }
+        shard.overtake(subject, revision);
         forget();
+    }
+
+    /// Others say that a subject was written at `revision`, which is not here yet: nothing read
+    /// before it is remembered until that is [over](Self::tell_over), if the mark `stands`, and
+    /// nothing that is being read now in any case. `forget` drops what the cache holds of before.
+    pub(crate) fn foretell<T>(
+        &self,
+        subject: &Subject,
+        revision: Revision,
+        stands: bool,
+        forget: impl FnOnce() -> T,
+    ) -> T {
+        let mut shard = self.shard(subject).lock();
+        if stands {
+            shard.foretold.insert(subject.clone(), revision);
+        }
+        shard.overtake(subject, revision);
+        forget()
+    }
+
+    /// What was foretold of a subject for `revision` has come, or has not come for too long.
+    pub(crate) fn tell_over(&self, subject: &Subject, revision: Revision) {
+        let mut shard = self.shard(subject).lock();
+        if shard.foretold.get(subject) == Some(&revision) {
+            shard.foretold.remove(subject);
+        }
     }
 
     /// The write of `revision` has ended, one way or the other.
@@ -194,14 +220,15 @@ impl Flights {
         }
     }
 
-    /// Runs `keep` unless a write of the subject is pending; no write begins meanwhile.
+    /// Runs `keep` unless a write of the subject is pending or foretold; none begins meanwhile.
     pub(crate) fn unless_pending<T>(
         &self,
         subject: &Subject,
         keep: impl FnOnce() -> T,
     ) -> Option<T> {
         let shard = self.shard(subject).lock();
-        (!shard.pending.contains_key(subject)).then(keep)
+        let expected = shard.pending.contains_key(subject) || shard.foretold.contains_key(subject);
+        (!expected).then(keep)
     }
 
     /// How many tickets and pending writes there are: what this holds in memory.
@@ -209,13 +236,24 @@ impl Flights {
     pub(crate) fn held(&self) -> (usize, usize) {
         let shards = self.shards.iter().map(|shard| shard.lock());
         shards.fold((0, 0), |(tickets, pending), shard| {
-            (tickets + shard.tickets.len(), pending + shard.pending.len())
+            let expected = shard.pending.len() + shard.foretold.len();
+            (tickets + shard.tickets.len(), pending + expected)
         })
     }
 
     fn shard(&self, subject: &str) -> &Mutex<Shard> {
         let hash = self.hasher.hash_one(subject) % SHARDS as u64;
         &self.shards[usize::try_from(hash).expect("below the number of shards")]
+    }
+}
+
+impl Shard {
+    /// Nothing that is being read of a subject may be remembered if it is older than `revision`.
+    fn overtake(&self, subject: &Subject, revision: Revision) {
+        for ticket in self.tickets.get(subject).into_iter().flatten() {
+            ticket.floor.fetch_max(revision, Relaxed);
+            ticket.touched.store(true, Relaxed);
+        }
     }
 }
 

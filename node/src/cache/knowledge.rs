@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use super::{
     counters::Counters,
     flights::{Entry, Flights, Ground, Ticket},
+    foretold::{Foretold, Heard},
     load::Load,
     lru::{Lru, LruStats, expiry},
     members::MemberCache,
@@ -46,6 +47,7 @@ pub(crate) struct Knowledge {
     pub(crate) members: MemberCache,
     pub(crate) flights: Flights,
     pub(crate) writes: Writes,
+    foretold: Foretold,
     pub(crate) counters: Counters,
     limits: CacheLimits,
 }
@@ -74,6 +76,7 @@ impl Knowledge {
             members: MemberCache::new(members, limits.ttl),
             flights: Flights::new(),
             writes: Writes::new(visible),
+            foretold: Foretold::new(visible),
             counters: Counters::new(),
             limits,
         }
@@ -84,7 +87,8 @@ impl Knowledge {
         self.subjects.get(subject, now).or_else(|| self.unknown.get(subject, now))
     }
 
-    fn peek(&self, subject: &str, now: Instant) -> Option<(Known, Instant)> {
+    /// What is known of a subject and until when; its place in the order stays.
+    pub(crate) fn peek(&self, subject: &str, now: Instant) -> Option<(Known, Instant)> {
         self.subjects.peek(subject, now).or_else(|| self.unknown.peek(subject, now))
     }
 
@@ -177,6 +181,34 @@ impl Knowledge {
         both.into_iter().flatten().map(|(_, known, expires)| (known, expires)).collect()
     }
 
+    /// Others say that a subject was written at `revision`. If the store here is not as far, what
+    /// is remembered from before goes, and nothing from before is remembered until it is: for ten
+    /// seconds at the most, and of ten thousand subjects at a time.
+    pub(crate) fn foretell(&self, subject: &Subject, revision: Revision, now: Instant) -> Heard {
+        self.foretold.tell(subject, revision, now, |stands| {
+            self.flights.foretell(subject, revision, stands, || {
+                let older = |(known, _): &(Known, _)| known.revision() < revision;
+                self.peek(subject, now).filter(older).is_some() && self.forget(subject)
+            })
+        })
+    }
+
+    /// Drops what has been foretold and has not come for too long.
+    pub(crate) fn purge_foretold(&self, now: Instant) {
+        self.foretold.purge(now, |subject, revision| self.flights.tell_over(subject, revision));
+    }
+
+    /// Forgets a subject; says whether anything was known of it.
+    pub(crate) fn forget(&self, subject: &str) -> bool {
+        let (known, unknown) = (self.subjects.remove(subject), self.unknown.remove(subject));
+        known || unknown
+    }
+
+    /// How many subjects are foretold to be written.
+    pub(crate) fn foretold(&self) -> usize {
+        self.foretold.len()
+    }
+
     pub(crate) fn clear(&self) {
         self.subjects.clear();
         self.unknown.clear();
@@ -237,8 +269,7 @@ impl WriteObserver for Knowledge {
         self.writes.begin(revision, touched);
         for subject in &touched.subjects {
             self.flights.touch(subject, revision, || {
-                self.subjects.remove(&**subject);
-                self.unknown.remove(&**subject);
+                self.forget(subject);
             });
         }
         if touched.membership {
@@ -249,6 +280,8 @@ impl WriteObserver for Knowledge {
     fn after_commit(&self, revision: Revision, touched: &Touched) {
         self.writes.seen(revision);
         self.end(revision, touched);
+        let over = |subject: &Subject, revision| self.flights.tell_over(subject, revision);
+        self.foretold.applied(revision, over);
     }
 
     fn aborted(&self, revision: Revision, touched: &Touched) {

@@ -3,6 +3,7 @@
 
 mod counters;
 mod flights;
+mod foretold;
 mod knowledge;
 mod load;
 pub mod lru;
@@ -11,6 +12,7 @@ pub mod snapshot;
 pub mod stock_data_map;
 mod writes;
 
+pub use foretold::Heard;
 pub use knowledge::CacheLimits;
 pub(crate) use {
     flights::{Entry, Ticket},

@@ -12,7 +12,7 @@ pub use answer::{Answer, CacheStatus, QueryError, Stats};
 pub use ask::{
     IndicatorList, Order, Page, Part, PeriodQuery, Scope, Selection, SnapshotQuery, SortField,
 };
-pub use engine::{Engine, Parcel, Refused, Restored, Taken};
+pub use engine::{Engine, Held, Parcel, Refused, Restored, Taken};
 pub use source::Source;
 pub use subjects::SubjectList;
 #[cfg(test)]

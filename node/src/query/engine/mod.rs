@@ -7,11 +7,13 @@ mod persist;
 mod read;
 mod recall;
 mod scope;
+mod subjects;
 #[cfg(test)]
 mod tests;
 
 pub use hand_over::{Parcel, Refused, Taken};
 pub use persist::Restored;
+pub use subjects::Held;
 
 use std::{fmt, sync::Arc};
 

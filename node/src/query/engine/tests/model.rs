@@ -23,6 +23,8 @@ pub(super) enum Step {
     Write(Vec<(u8, i64, Option<i8>)>),
     Membership(u8),
     Abort(u8),
+    /// Word of a write so many revisions from now, or before.
+    Foretell(u8, i64),
     Clear,
     Pass(u64),
 }
@@ -100,6 +102,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
         3 => prop::collection::vec(change, 1..5).prop_map(Step::Write),
         1 => (0..16_u8).prop_map(Step::Membership),
         1 => (0..16_u8).prop_map(Step::Abort),
+        2 => (0..16_u8, -2..4_i64).prop_map(|(subject, ahead)| Step::Foretell(subject, ahead)),
         1 => Just(Step::Clear),
         1 => (1..4000_u64).prop_map(Step::Pass),
     ]
@@ -186,6 +189,10 @@ proptest! {
                         let revision = mock.begin(&touched(step));
                         mock.abort(revision, &touched(step));
                     }
+                    Step::Foretell(subject, ahead) => {
+                        let revision = mock.confirmed().saturating_add_signed(*ahead);
+                        engine.foretell(&name(*subject).into(), revision);
+                    }
                     Step::Clear => engine.reset(true),
                     Step::Pass(seconds) => tokio::time::advance(Duration::from_secs(*seconds)).await,
                     query => {
@@ -199,6 +206,8 @@ proptest! {
                 let stats = engine.stats();
                 prop_assert!(stats.bytes <= stats.max_bytes);
             }
+            tokio::time::advance(Duration::from_secs(60)).await;
+            engine.purge_foretold();
             prop_assert_eq!(engine.inner.knowledge.flights.held(), (0, 0));
             Ok(())
         })?;

@@ -6,6 +6,7 @@ use serde_json::Value;
 use tokio::task::{JoinHandle, yield_now};
 
 use super::*;
+use crate::cache::Heard;
 use crate::query::{
     Answer, CacheStatus, QueryError,
     testing::{data, names},
@@ -168,6 +169,71 @@ async fn an_aborted_write_costs_nothing_but_a_read() {
     // The number is used again, by a write that comes through.
     mock.write(&touched, |world, _| world.put(A, 29, &[(0, Some(777.0))]));
     assert_eq!(value(&data(&engine.snapshot(&query).await.unwrap()), 0), 777.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_foretold_is_dropped_and_not_remembered_until_the_store_has_it() {
+    let mock = Mock::new(world());
+    let engine = engine(&mock);
+    let query = snapshot(subjects(&[A]), &[0]);
+    let old = data(&engine.snapshot(&query).await.unwrap());
+    let next = mock.confirmed() + 1;
+    assert_eq!(engine.foretell(&A.into(), next), Heard::News { dropped: true });
+    assert_eq!(engine.foretell(&A.into(), next), Heard::Old);
+    for _ in 0..3 {
+        let answer = engine.snapshot(&query).await.unwrap();
+        assert_eq!((answer.cache, data(&answer)), (CacheStatus::Miss, old.clone()));
+    }
+    // Neither is what another node hands over, though it be of this revision.
+    let other = Engine::new(mock.clone(), CacheLimits::default());
+    other.snapshot(&query).await.unwrap();
+    let parcel = other.give(|_| true, 1 << 20).await.unwrap();
+    assert_eq!(engine.take(parcel.bytes, false, 1 << 20).await.unwrap().entries, 0);
+    mock.write(&touching(&[A]), |world, _| world.put(A, 29, &[(0, Some(777.0))]));
+    assert_eq!(engine.foretold(), 0);
+    for cache in [CacheStatus::Miss, CacheStatus::Hit] {
+        let answer = engine.snapshot(&query).await.unwrap();
+        assert_eq!((answer.cache, value(&data(&answer), 0)), (cache, 777.0));
+    }
+    assert_eq!(engine.foretell(&A.into(), next), Heard::Old, "late");
+    assert_eq!(engine.snapshot(&query).await.unwrap().cache, CacheStatus::Hit);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_foretold_and_never_comes_is_given_up() {
+    let mock = Mock::new(world());
+    let engine = engine(&mock);
+    let query = snapshot(subjects(&[A]), &[0]);
+    assert_eq!(engine.foretell(&A.into(), u64::MAX), Heard::News { dropped: false });
+    engine.snapshot(&query).await.unwrap();
+    assert_eq!(engine.snapshot(&query).await.unwrap().cache, CacheStatus::Miss);
+    tokio::time::advance(Duration::from_secs(11)).await;
+    engine.purge_foretold();
+    engine.snapshot(&query).await.unwrap();
+    assert_eq!(engine.snapshot(&query).await.unwrap().cache, CacheStatus::Hit);
+    assert_eq!(engine.inner.knowledge.flights.held(), (0, 0));
+}
+
+#[tokio::test]
+async fn a_read_that_word_of_a_write_overtook_is_kept_only_if_it_saw_the_write() {
+    for sees in [false, true] {
+        let mock = Mock::new(world());
+        let engine = engine(&mock);
+        let query = snapshot(subjects(&[A]), &[0]);
+        let gate = if sees { mock.gate_before() } else { mock.gate() };
+        let reading = start(&engine, query.clone()).await;
+        let next = mock.confirmed() + 1;
+        engine.foretell(&A.into(), next);
+        if sees {
+            mock.write(&touching(&[A]), |world, _| world.put(A, 29, &[(0, Some(777.0))]));
+        }
+        gate.open();
+        let answer = data(&reading.await.unwrap().unwrap());
+        assert_eq!(value(&answer, 0) == 777.0, sees);
+        let again = engine.snapshot(&query).await.unwrap();
+        assert_eq!(again.cache == CacheStatus::Hit, sees);
+        assert_eq!(engine.stats().rejected_stale, if sees { 0 } else { 2 });
+    }
 }
 
 #[tokio::test]

@@ -58,6 +58,11 @@ impl Witness {
 
     /// A write with room for others between its steps.
     async fn write(&self, step: &Step) {
+        if let Step::Foretell(subject, ahead) = step {
+            let revision = self.mock.confirmed().saturating_add_signed(*ahead);
+            self.engine.foretell(&super::model::name(*subject).into(), revision);
+            return;
+        }
         let touched = touched(step);
         let revision = self.mock.begin(&touched);
         yield_now().await;
@@ -76,7 +81,13 @@ fn write() -> impl Strategy<Value = Step> {
         6 => prop::collection::vec(change, 1..5).prop_map(Step::Write),
         1 => (0..16_u8).prop_map(Step::Membership),
         1 => (0..6_u8).prop_map(Step::Abort),
+        3 => foretold(),
     ]
+}
+
+/// Word of a write that has come, is about to come, or never comes.
+fn foretold() -> impl Strategy<Value = Step> {
+    (0..6_u8, -2..4_i64).prop_map(|(subject, ahead)| Step::Foretell(subject, ahead))
 }
 
 type Plan = (Vec<Vec<Step>>, Vec<Step>);
@@ -97,6 +108,7 @@ fn narrow() -> BoxedStrategy<Plan> {
     let write = any::<i8>()
         .prop_map(|value| Step::Write((1..4).map(|subject| (subject, 40, Some(value))).collect()));
     let readers = prop::collection::vec(prop::collection::vec(query, 1..12), 1..6);
+    let write = prop_oneof![3 => write, 2 => foretold()];
     (readers, prop::collection::vec(write, 0..20)).boxed()
 }
 
@@ -137,6 +149,8 @@ proptest! {
                 done.unwrap();
             }
             let knowledge = &witness.engine.inner.knowledge;
+            let later = std::time::Instant::now() + std::time::Duration::from_secs(60);
+            knowledge.purge_foretold(later);
             assert_eq!((knowledge.flights.held(), knowledge.members.held()), ((0, 0), (0, 0)));
         });
     }
