@@ -1,8 +1,8 @@
 //! Keeps what nodes say to each other away from clients.
 //!
-//! Beneath `/internal` nodes have what only other nodes may ask: the feed of replication, the hand-over of caches. A
-//! request whose path, as it would be forwarded, is there is refused as one that has no route, whatever the routes
-//! say. Paths are read as a lenient server might read them: percent-encoding is undone once, and slashes that repeat
+//! Beneath `/internal` nodes have what only other nodes may ask: the feed of replication, the hand-over of caches. Beneath
+//! `/kamaitachi.group.…` they speak to each other as a cache group. A request whose path, as it would be forwarded, is
+//! there is refused as one that has no route, whatever the routes say. Paths are read as a lenient server might read them: percent-encoding is undone once, and slashes that repeat
 //! count once. (Dot segments are refused before.) Readiness is the inner service's.
 
 use std::{
@@ -17,6 +17,10 @@ use tower::{BoxError, Layer, Service};
 
 /// The first segment of what is not for clients.
 const PRIVATE: &[u8] = b"internal";
+/// What the first segment of the group's paths begins with.
+const GROUP: &[u8] = b"kamaitachi.group.";
+/// What most paths begin with, which is neither.
+const PUBLIC: &str = "/kamaitachi/";
 
 /// Builds [`Private`] services.
 #[derive(Clone, Copy, Debug)]
@@ -78,12 +82,19 @@ where
     }
 }
 
-/// Whether the first segment of `path` is the one that is not for clients. Ends at the first byte that differs.
+/// Whether the first segment of `path` is one that is not for clients.
 fn is_private(path: &str) -> bool {
+    !path.starts_with(PUBLIC) && (begins(path, PRIVATE, true) || begins(path, GROUP, false))
+}
+
+/// Whether the first segment of `path` begins with `wanted`, or `is` it. Ends at the first byte that differs.
+fn begins(path: &str, mut wanted: &[u8], is: bool) -> bool {
     let mut rest = path.as_bytes();
-    let mut wanted = PRIVATE;
     let mut has_begun = false;
     loop {
+        if wanted.is_empty() && !is {
+            return true;
+        }
         let byte = next(&mut rest);
         match (byte, wanted) {
             (Some(b'/'), _) if !has_begun => {}
@@ -127,6 +138,27 @@ mod tests {
             "/INTERNAL/x",
         ] {
             assert!(is_private(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn so_is_what_the_group_of_the_nodes_says() {
+        for path in [
+            "/kamaitachi.group.v1.Sync/Apply",
+            "/kamaitachi.group.v1.Cache/Clear",
+            "/kamaitachi.group.v2.Other",
+            "//Kamaitachi%2Egroup.v1.Sync/Apply",
+            "/%2fkamaitachi.group.",
+        ] {
+            assert!(is_private(path), "{path}");
+        }
+        for path in [
+            "/kamaitachi.group",
+            "/kamaitachi.groups",
+            "/kamaitachi/group.",
+            "/a/kamaitachi.group.v1",
+        ] {
+            assert!(!is_private(path), "{path}");
         }
     }
 

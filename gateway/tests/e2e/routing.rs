@@ -95,6 +95,9 @@ async fn what_nodes_say_to_each_other_is_404_by_whichever_route() {
         "/data/%69nternal/cache/pull",
         "/all/internal/cache/pull",
         "/internal/cache/pull",
+        "/data/kamaitachi.group.v1.Sync/Apply",
+        "/all/kamaitachi.group.v1.Cache/Clear",
+        "/all//%6Bamaitachi.group.v1.Cache/Clear",
     ] {
         let answer = rig.post(target, "{}").await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{target}");
