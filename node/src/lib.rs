@@ -19,6 +19,7 @@ pub mod replication;
 pub mod sample;
 mod snapshots;
 pub mod store;
+pub mod subjects;
 
 pub use lock::{DatabaseLock, LockError};
 pub use node::{Node, StartError};

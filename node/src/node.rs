@@ -12,7 +12,7 @@ use std::{
 use http::Request;
 use http_body_util::Either;
 use kamaitachi_discovery::{
-    etcd,
+    Origin, etcd, follow,
     register::{self, Registration},
 };
 use kamaitachi_serve::{
@@ -28,6 +28,7 @@ use crate::{
     api::{App, Service},
     cache::snapshot::{SaveError, Saved},
     config::{Config, Role},
+    group::{GroupService, InvalidPeers},
     lock::{DatabaseLock, LockError},
     memory::keep_below,
     open::{NodeSeat, Opening, take_over},
@@ -79,6 +80,9 @@ pub enum StartError {
     /// The database can't be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// The other nodes can't be told what they want to know.
+    #[error("[peers]: {0}")]
+    Peers(#[from] InvalidPeers),
 }
 
 impl Node {
@@ -93,48 +97,19 @@ impl Node {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub async fn start(config: Config) -> Result<Self, StartError> {
+    pub async fn start(mut config: Config) -> Result<Self, StartError> {
         let bound = bind(&config)?;
         let addr = config.server.service_addr.clone();
         let addr = addr.unwrap_or_else(|| bound.local_addr().to_string());
-        let app = App::new(
-            &addr,
-            config.server.role.clone(),
-            config.rules.clone(),
-            config.limits.clone(),
-        );
-        let app = match config.peers.clone() {
-            Some(peers) => app.with_peers(peers.found_by(config.etcd.as_ref(), &config.server)),
-            None => app,
-        };
-        let app = Arc::new(app);
+        find_peers(&mut config);
+        let app = Arc::new(app_of(&addr, &config)?);
         let beside = config.database.path.parent().filter(|dir| !dir.as_os_str().is_empty());
         let beside = beside.unwrap_or(Path::new("."));
         let feed = Arc::new(Feed::new(config.replication.clone(), beside.to_owned()));
         if config.server.role == Role::Master {
             app.state().replicates(Replication::Master(Arc::clone(&feed)));
         }
-        let (served, fed) = (Arc::clone(&app), Arc::clone(&feed));
-        let server = bound
-            .start(move |_worker| {
-                let service = Service::new(Arc::clone(&served));
-                let (app, feed) = (Arc::clone(&served), Arc::clone(&fed));
-                move |_connection| {
-                    let service = service.clone();
-                    let (app, feed) = (Arc::clone(&app), Arc::clone(&feed));
-                    service_fn(move |request: Request<Incoming>| {
-                        let service = service.clone();
-                        let internal = request.uri().path().starts_with(PREFIX);
-                        let fed = internal.then(|| feed.answer(&app, &request));
-                        async move {
-                            Ok::<_, Infallible>(match fed {
-                                Some(fed) => fed.map(Either::Right),
-                                None => service.answer(request).await.map(Either::Left),
-                            })
-                        }
-                    })
-                }
-            })
+        let server = serve(bound, &app, &feed)
             .map_err(|source| StartError::Listen { address: listens(&config), source })?;
         app.state().connections(server.counters());
         let (interval, memory) = (config.cache.snapshots.interval, config.limits.memory);
@@ -206,6 +181,9 @@ impl Node {
             server.drain_until(cut).await
         };
         self.feed.stop();
+        if let Some(subjects) = self.app.subjects() {
+            subjects.stop();
+        }
         let (drained, ()) = tokio::join!(leaving, pass_on(&self.app));
         self.background.shutdown().await;
         if let Some(core) = self.app.core() {
@@ -216,6 +194,68 @@ impl Node {
         info!(addr = self.app.addr(), cut = drained.cut, "node stopped");
         drained
     }
+}
+
+/// Has the other nodes looked for, once for all who deal with them: those that etcd knows, where it
+/// is configured; those listed are a beginning then.
+fn find_peers(config: &mut Config) {
+    let Config { etcd: Some(etcd), peers, subjects, .. } = config else { return };
+    let (nodes, service) = match (&*peers, &*subjects) {
+        (Some(peers), _) => (peers.nodes.now(), &peers.service),
+        (None, Some(subjects)) => (subjects.nodes.now(), &subjects.service),
+        (None, None) => return,
+    };
+    let service = follow::Settings { origin: Origin::Static, ..follow::Settings::new(service) };
+    let found = follow::start(etcd.clone(), service, nodes.to_vec());
+    if let Some(peers) = peers {
+        peers.nodes = found.clone();
+    }
+    if let Some(subjects) = subjects {
+        subjects.nodes = found;
+    }
+}
+
+/// What the workers of the node share.
+fn app_of(addr: &str, config: &Config) -> Result<App, StartError> {
+    let (role, rules) = (config.server.role.clone(), config.rules.clone());
+    let mut app = App::new(addr, role, rules, config.limits.clone());
+    if let Some(peers) = config.peers.clone() {
+        app = app.with_peers(peers);
+    }
+    if let Some(subjects) = config.subjects.clone() {
+        app = app.with_group(subjects)?;
+    }
+    Ok(app)
+}
+
+/// Begins to answer: clients, slaves that are fed, and the group's peers.
+fn serve(bound: Bound, app: &Arc<App>, feed: &Arc<Feed>) -> io::Result<Handle> {
+    let (served, fed) = (Arc::clone(app), Arc::clone(feed));
+    bound.start(move |_worker| {
+        let service = Service::new(Arc::clone(&served));
+        let (app, feed) = (Arc::clone(&served), Arc::clone(&fed));
+        move |_connection| {
+            let service = service.clone();
+            let (app, feed) = (Arc::clone(&app), Arc::clone(&feed));
+            service_fn(move |request: Request<Incoming>| {
+                let service = service.clone();
+                let path = request.uri().path();
+                let fed = path.starts_with(PREFIX).then(|| feed.answer(&app, &request));
+                let group = app.subjects().filter(|_| path.starts_with(GroupService::PREFIX));
+                let group = group.cloned();
+                async move {
+                    Ok::<_, Infallible>(match (fed, group) {
+                        (Some(fed), _) => fed.map(Either::Right),
+                        // Boxed, so that an ordinary answer's future stays small.
+                        (None, Some(group)) => Box::pin(async move { group.answer(request).await })
+                            .await
+                            .map(Either::Right),
+                        (None, None) => service.answer(request).await.map(Either::Left),
+                    })
+                }
+            })
+        }
+    })
 }
 
 /// Registers the node, from now on.
@@ -268,6 +308,9 @@ async fn open(app: &Arc<App>, config: Config, tasks: &mut JoinSet<()>) -> Result
     let opening = Opening::new(config);
     let Role::Slave { master: Some(master) } = role else {
         let core = opening.open().await?;
+        if let Some(subjects) = app.subjects().filter(|_| *app.role() == Role::Master) {
+            core.store.observe(subjects.observer());
+        }
         tasks.spawn(take_over(app, &core).await);
         app.state().ready(core);
         return Ok(());

@@ -3,16 +3,18 @@
 mod data;
 mod guide;
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, sync::Arc};
 
 use clap::Args;
 use futures_util::future::select_all;
+use kamaitachi_discovery::{Found, Membership, Origin};
 use kamaitachi_node::{
     Node,
     config::{Config as NodeConfig, Role},
+    subjects,
 };
 use kamaitachi_serve::{config::Env, exit::Failure, logs, shutdown::Drain};
-use tokio::{runtime::Runtime, task::JoinSet};
+use tokio::{runtime::Runtime, sync::watch, task::JoinSet};
 
 use crate::{
     config,
@@ -83,14 +85,16 @@ impl Cluster {
                 ))
             }),
         };
-        let master = node(Role::Master, made.master(), port(0)?).await?;
+        let (known, members) = watch::channel(Arc::from([]));
+        let master = node(Role::Master, made.master(), port(0)?, &members).await?;
         let addr = master.local_addr().to_string();
         let mut slaves = Vec::new();
         for number in 1..=args.nodes {
             let role = Role::Slave { master: Some(addr.clone()) };
-            slaves.push(node(role, made.slave(number), port(number)?).await?);
+            slaves.push(node(role, made.slave(number), port(number)?, &members).await?);
         }
         let nodes: Vec<_> = slaves.iter().map(|slave| slave.local_addr().to_string()).collect();
+        known.send_replace(nodes.iter().filter_map(|node| node.parse().ok()).collect());
         let config = config::load(None, &environment(args, &addr, &nodes.join(",")))?;
         let gateway = Gateway::bind(config, drain)?.start()?;
         Ok(Self { master, slaves, gateway })
@@ -131,9 +135,20 @@ impl Cluster {
     }
 }
 
-async fn node(role: Role, database: PathBuf, port: u16) -> Result<Node, Failure> {
+/// A node that is in the group of the subjects with `slaves`.
+async fn node(
+    role: Role,
+    database: PathBuf,
+    port: u16,
+    slaves: &Membership,
+) -> Result<Node, Failure> {
     let mut config = NodeConfig::embedded(role, database);
     config.server.port = port;
+    config.subjects = Some(subjects::Settings {
+        nodes: Found::following(slaves.clone(), Origin::Static),
+        service: "kamaitachi-slave".into(),
+        token: None,
+    });
     Node::start(config).await.map_err(Failure::failed)
 }
 

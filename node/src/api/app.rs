@@ -15,9 +15,11 @@ use super::{
 };
 use crate::{
     config::{Limits, Role},
+    group::InvalidPeers,
     hand_over::{self, HandOver},
     memory::Pressure,
     model::{Indicators, Revision},
+    subjects::{self, Subjects},
 };
 
 /// How long a read waits for what is preferred, and no more than preferred.
@@ -42,6 +44,7 @@ pub struct App {
     /// Bounds the memory of bulk bodies under way to two of the largest.
     pub(super) bulk: Semaphore,
     hand_over: Option<Arc<HandOver>>,
+    subjects: Option<Arc<Subjects>>,
     state: Arc<State>,
 }
 
@@ -78,6 +81,7 @@ impl App {
             bulk: Semaphore::new(permits.unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS)),
             limits,
             hand_over: None,
+            subjects: None,
             state,
         }
     }
@@ -89,6 +93,24 @@ impl App {
         self.registry.register_collector(Box::new(Arc::clone(&peers)));
         self.hand_over = Some(peers);
         self
+    }
+
+    /// As a member of the group by which the master's writes delete what slaves remember.
+    ///
+    /// # Errors
+    /// The shared token can't be sent.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn with_group(mut self, settings: subjects::Settings) -> Result<Self, InvalidPeers> {
+        let subjects = Subjects::join(&self.addr, &self.state, settings)?;
+        subjects.register(&mut self.registry);
+        self.subjects = Some(Arc::new(subjects));
+        Ok(self)
+    }
+
+    pub(crate) fn subjects(&self) -> Option<&Arc<Subjects>> {
+        self.subjects.as_ref()
     }
 
     pub(crate) fn hand_over(&self) -> Option<&Arc<HandOver>> {

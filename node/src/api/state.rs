@@ -139,7 +139,7 @@ impl State {
         &self.memory
     }
 
-    pub(super) fn core(&self) -> Option<Arc<Core>> {
+    pub(crate) fn core(&self) -> Option<Arc<Core>> {
         self.core.load_full()
     }
 

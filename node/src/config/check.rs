@@ -14,7 +14,7 @@ use kamaitachi_serve::{
     config::{Env, Millis, Mistakes, Secret, Section, Size},
     limits, logs,
 };
-use secrecy::{ExposeSecret, SecretBox};
+use secrecy::{ExposeSecret, SecretBox, SecretString};
 
 use super::{Cache, Config, Database, Limits, Log, Role, Server, Snapshots, raw, snapshots_beside};
 use crate::{
@@ -23,6 +23,7 @@ use crate::{
     hand_over,
     replication::Settings,
     store::{Durability, LogLimits},
+    subjects,
 };
 
 /// Ten years: longer is a slip of the unit.
@@ -35,9 +36,11 @@ pub(super) fn config(raw: raw::Raw, env: &Env, mistakes: &mut Mistakes) -> Confi
     let cache = cache(raw.cache, &database, env, &mut mistakes.section("cache"));
     let rules = rules(&raw.limits, raw.query, mistakes);
     let limits = limits(&raw.limits, raw.replication.wait, mistakes);
-    let peers = peers(&raw.peers, &role, etcd.is_some(), env, &mut mistakes.section("peers"));
     mistakes.section("log").take("level", logs::check(&raw.log.level));
     let server = server(raw.server, role, &mut mistakes.section("server"));
+    let found = etcd.is_some() || !raw.peers.nodes.0.is_empty();
+    let (peers, subjects) = peers(&raw.peers, &server, env, &mut mistakes.section("peers"));
+    let (peers, subjects) = (peers.filter(|_| found), subjects.filter(|_| found));
     mistakes.section("server").require(
         "service_addr",
         etcd.is_none() || server.service_addr.is_some() || !server.host.is_unspecified(),
@@ -59,27 +62,32 @@ pub(super) fn config(raw: raw::Raw, env: &Env, mistakes: &mut Mistakes) -> Confi
         connections: connections(&raw.limits, &mut mistakes.section("limits")),
         rules,
         peers,
+        subjects,
         log: Log { level: raw.log.level, format: raw.log.format },
     }
 }
 
+/// What there is to hand over, which is among slaves alone, and the group of them and their master.
 fn peers(
     raw: &raw::Peers,
-    role: &Role,
-    etcd: bool,
+    server: &Server,
     env: &Env,
     section: &mut Section<'_>,
-) -> Option<hand_over::Settings> {
+) -> (Option<hand_over::Settings>, Option<subjects::Settings>) {
     let mut nodes = Vec::new();
     for node in &raw.nodes.0 {
         nodes.extend(section.take("nodes", node.parse::<NodeAddr>()));
     }
-    let ring = matches!(role, Role::Slave { .. });
-    section.require(
-        "nodes",
-        ring || raw.nodes.0.is_empty(),
-        "must be empty on a master, which is not in the ring",
-    );
+    let nodes = Found::fixed(nodes);
+    let slave = matches!(server.role, Role::Slave { .. });
+    let service = match raw.service_name.trim() {
+        "" if slave => server.service_name.clone(),
+        "" => Role::Slave { master: None }.service_name().to_owned(),
+        name => {
+            require_name(section, name);
+            name.to_owned()
+        }
+    };
     let replicas = section.within("replicas", raw.replicas, 1..=10_000);
     let spread = match raw.spread.trim() {
         "plain" => Spread::Plain,
@@ -92,18 +100,27 @@ fn peers(
     let token = raw.token.as_ref().and_then(|secret| {
         section.take("token", secret.reveal(env).map_err(|error| error.to_string()))
     });
+    let visible =
+        |token: &SecretString| token.expose_secret().bytes().all(|byte| byte.is_ascii_graphic());
+    section.require(
+        "token",
+        token.as_ref().is_none_or(visible),
+        "must be of visible ASCII characters",
+    );
     let minute = Duration::from_secs(60);
     let settings = hand_over::Settings {
+        service: service.clone(),
         replicas: NonZeroU16::new(replicas).unwrap_or(DEFAULT_REPLICAS),
         spread,
         max_bytes: section
             .within("hand_over_bytes", raw.hand_over_bytes, Size(1 << 10)..=Size(1 << 30))
             .as_usize(),
         time: span(section, "hand_over_time", raw.hand_over_time.into(), Duration::ZERO, minute),
-        token,
-        nodes: Found::fixed(nodes),
+        token: token.clone(),
+        nodes: nodes.clone(),
     };
-    (ring && (etcd || !raw.nodes.0.is_empty())).then_some(settings)
+    let subjects = subjects::Settings { nodes, service, token };
+    (slave.then_some(settings), raw.group.then_some(subjects))
 }
 
 fn replication(raw: raw::Replication, env: &Env, section: &mut Section<'_>) -> Settings {
@@ -155,6 +172,15 @@ fn is_address(text: &str) -> bool {
     text.parse::<NodeAddr>().is_ok()
 }
 
+/// Whether a service can be found under a name.
+fn require_name(section: &mut Section<'_>, name: &str) {
+    section.require(
+        "service_name",
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/'),
+        format_args!("expected a name without blanks and slashes, found {name:?}"),
+    );
+}
+
 fn server(raw: raw::Server, role: Role, section: &mut Section<'_>) -> Server {
     let host = match raw.host.trim() {
         "localhost" => Ok(IpAddr::from([127, 0, 0, 1])),
@@ -172,11 +198,7 @@ fn server(raw: raw::Server, role: Role, section: &mut Section<'_>) -> Server {
         );
     }
     let name = raw.service_name.unwrap_or_else(|| role.service_name().to_owned());
-    section.require(
-        "service_name",
-        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/'),
-        format_args!("expected a name without blanks and slashes, found {name:?}"),
-    );
+    require_name(section, &name);
     let default_port = match role {
         Role::Master => 8080,
         Role::Slave { .. } => 8081,

@@ -23,6 +23,7 @@ use crate::{
     hand_over,
     replication::Settings,
     store::{Durability, LogLimits},
+    subjects,
 };
 
 /// Everything a node is told at its start.
@@ -48,6 +49,8 @@ pub struct Config {
     pub rules: Rules,
     /// The nodes it hands over to and takes over from; `None` is none.
     pub peers: Option<hand_over::Settings>,
+    /// The nodes with which it is in the group of the subjects; `None` is none.
+    pub subjects: Option<subjects::Settings>,
     /// What is logged, and how.
     pub log: Log,
 }
@@ -120,6 +123,7 @@ impl Config {
             connections: raw.limits.connections(),
             rules: Rules::default(),
             peers: None,
+            subjects: None,
             log: Log { level: raw.log.level, format: raw.log.format },
         }
     }

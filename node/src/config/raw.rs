@@ -138,6 +138,8 @@ impl Default for Replication {
 #[serde(default)]
 pub(super) struct Peers {
     pub(super) nodes: List,
+    pub(super) service_name: String,
+    pub(super) group: bool,
     pub(super) replicas: u16,
     pub(super) spread: String,
     pub(super) hand_over_bytes: Size,
@@ -149,6 +151,8 @@ impl Default for Peers {
     fn default() -> Self {
         Self {
             nodes: List::default(),
+            service_name: String::new(),
+            group: true,
             replicas: DEFAULT_REPLICAS.get(),
             spread: "plain".into(),
             hand_over_bytes: Size(64 << 20),

@@ -104,6 +104,7 @@ const BAD: &str = r#"
         ttl = 0
         [peers]
         nodes = "127.0.0.1:8081,here"
+        service_name = "the slaves"
         replicas = 0
         spread = "even"
         hand_over_bytes = 1
@@ -156,6 +157,7 @@ fn one_run_names_every_mistake_with_its_key() {
         "etcd.prefix",
         "etcd.ttl",
         "peers.nodes",
+        "peers.service_name",
         "peers.replicas",
         "peers.spread",
         "peers.hand_over_bytes",
@@ -235,4 +237,32 @@ fn a_file_that_cannot_be_read_is_named() {
     assert!(error.report().contains("/nowhere.toml"), "{error}");
     let typo = load_text::<raw::Raw>("[server\n", Format::Toml, &Env::default());
     assert!(typo.is_err());
+}
+
+#[test]
+fn slaves_hand_over_and_are_in_the_group_and_the_master_is_in_the_group_alone() {
+    let peers = |text: &str| {
+        let config = read(text).unwrap();
+        let service = config.subjects.as_ref().map(|subjects| subjects.service.clone());
+        (config.peers.is_some(), service)
+    };
+    let slave = "[server]\nmode = 'slave'\nservice_name = 'mine'\n";
+    let (found, slaves) = ("[etcd]\nendpoints = 'a:1'\n", "kamaitachi-slave".to_owned());
+    assert_eq!(peers(""), (false, None));
+    assert_eq!(peers(slave), (false, None));
+    assert_eq!(peers(found), (false, Some(slaves.clone())));
+    assert_eq!(peers("[peers]\nnodes = 'a:1'"), (false, Some(slaves)));
+    assert_eq!(peers(&format!("{slave}{found}")), (true, Some("mine".into())));
+    let named = format!("{slave}[peers]\nnodes = 'a:1'\nservice_name = 'other'");
+    assert_eq!(peers(&named), (true, Some("other".into())));
+    assert_eq!(peers(&format!("{named}\ngroup = false")), (true, None));
+}
+
+#[test]
+fn a_token_that_cannot_be_sent_is_a_mistake() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "zwölf Wörter").unwrap();
+    let text = format!("[peers]\nnodes = 'a:1'\ntoken = 'file:{}'", file.path().display());
+    let report = read(&text).unwrap_err();
+    assert!(report.contains("peers.token") && report.contains("visible ASCII"), "{report}");
 }

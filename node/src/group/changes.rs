@@ -42,7 +42,7 @@ pub enum ChangeKind {
 
 /// A stream of changes, from the moment it was asked for.
 #[derive(Debug)]
-pub struct Changes(pub(super) broadcast::Receiver<Change>);
+pub struct Changes(pub(crate) broadcast::Receiver<Change>);
 
 /// A reader was too slow: this many changes are lost to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,7 +65,7 @@ impl Changes {
 
 /// Tells changes to whoever listens; nothing is made where nobody does.
 #[derive(Clone, Debug)]
-pub(super) struct Teller(broadcast::Sender<Change>);
+pub(crate) struct Teller(broadcast::Sender<Change>);
 
 impl Default for Teller {
     fn default() -> Self {
@@ -74,11 +74,11 @@ impl Default for Teller {
 }
 
 impl Teller {
-    pub(super) fn listen(&self) -> Changes {
+    pub(crate) fn listen(&self) -> Changes {
         Changes(self.0.subscribe())
     }
 
-    pub(super) fn tell(&self, change: impl FnOnce() -> Change) {
+    pub(crate) fn tell(&self, change: impl FnOnce() -> Change) {
         if self.0.receiver_count() != 0 {
             // Whoever listened may have gone just now.
             let _ = self.0.send(change());

@@ -6,44 +6,44 @@ use std::{
 };
 
 /// Upper bounds of the buckets of load times, in seconds.
-pub(super) const LOAD_BOUNDS: [f64; 8] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
+pub(crate) const LOAD_BOUNDS: [f64; 8] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
 
 /// Counts since the start of a group at this peer. Plain atomics: nothing is looked up on a hit.
 #[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub(super) hits_local: AtomicU64,
-    pub(super) hits_peer: AtomicU64,
-    pub(super) hits_hot: AtomicU64,
-    pub(super) misses: AtomicU64,
-    pub(super) loads: AtomicU64,
-    pub(super) load_errors: AtomicU64,
-    pub(super) load_nanos: AtomicU64,
-    pub(super) load_buckets: [AtomicU64; LOAD_BOUNDS.len() + 1],
-    pub(super) loads_shared: AtomicU64,
-    pub(super) loads_discarded: AtomicU64,
+pub(crate) struct Counters {
+    pub(crate) hits_local: AtomicU64,
+    pub(crate) hits_peer: AtomicU64,
+    pub(crate) hits_hot: AtomicU64,
+    pub(crate) misses: AtomicU64,
+    pub(crate) loads: AtomicU64,
+    pub(crate) load_errors: AtomicU64,
+    pub(crate) load_nanos: AtomicU64,
+    pub(crate) load_buckets: [AtomicU64; LOAD_BOUNDS.len() + 1],
+    pub(crate) loads_shared: AtomicU64,
+    pub(crate) loads_discarded: AtomicU64,
     /// Loads for keys of an owner that did not answer.
-    pub(super) fallbacks: AtomicU64,
-    pub(super) refreshes: AtomicU64,
-    pub(super) sets: AtomicU64,
-    pub(super) deletes: AtomicU64,
-    pub(super) clears: AtomicU64,
-    pub(super) applied: AtomicU64,
-    pub(super) refused_old: AtomicU64,
-    pub(super) refused_forgotten: AtomicU64,
-    pub(super) refused_other: AtomicU64,
-    pub(super) sync_acknowledged: AtomicU64,
-    pub(super) sync_failed: AtomicU64,
-    pub(super) sync_dropped: AtomicU64,
+    pub(crate) fallbacks: AtomicU64,
+    pub(crate) refreshes: AtomicU64,
+    pub(crate) sets: AtomicU64,
+    pub(crate) deletes: AtomicU64,
+    pub(crate) clears: AtomicU64,
+    pub(crate) applied: AtomicU64,
+    pub(crate) refused_old: AtomicU64,
+    pub(crate) refused_forgotten: AtomicU64,
+    pub(crate) refused_other: AtomicU64,
+    pub(crate) sync_acknowledged: AtomicU64,
+    pub(crate) sync_failed: AtomicU64,
+    pub(crate) sync_dropped: AtomicU64,
     /// Requests by how many peers they had passed: 0, 1, and more, which never happens.
-    pub(super) hops: [AtomicU64; 3],
+    pub(crate) hops: [AtomicU64; 3],
 }
 
 impl Counters {
-    pub(super) fn add(&self, counter: impl Fn(&Self) -> &AtomicU64, by: u64) {
+    pub(crate) fn add(&self, counter: impl Fn(&Self) -> &AtomicU64, by: u64) {
         counter(self).fetch_add(by, Relaxed);
     }
 
-    pub(super) fn loaded(&self, took: Duration, well: bool) {
+    pub(crate) fn loaded(&self, took: Duration, well: bool) {
         self.loads.fetch_add(1, Relaxed);
         if !well {
             self.load_errors.fetch_add(1, Relaxed);
@@ -55,12 +55,12 @@ impl Counters {
         self.load_buckets[bucket.unwrap_or(LOAD_BOUNDS.len())].fetch_add(1, Relaxed);
     }
 
-    pub(super) fn hop(&self, hops: u32) {
+    pub(crate) fn hop(&self, hops: u32) {
         let at = usize::try_from(hops).unwrap_or(2).min(2);
         self.hops[at].fetch_add(1, Relaxed);
     }
 
-    pub(super) fn max_hops(&self) -> u64 {
+    pub(crate) fn max_hops(&self) -> u64 {
         let most = self.hops.iter().rposition(|count| count.load(Relaxed) != 0);
         most.unwrap_or(0) as u64
     }

@@ -33,6 +33,9 @@ pub enum Error {
     /// The loader panicked, or took longer than it may.
     #[error("the loader {0}")]
     Lost(#[from] Lost),
+    /// The group takes no values from outside: deletes alone.
+    #[error("{0}")]
+    TakesNone(&'static str),
     /// The key's owner refused the question; trying again may help.
     #[error("{peer} refused: {reason}")]
     Refused {
@@ -51,7 +54,7 @@ pub const MAX_VALUE: usize = 3 << 20;
 /// Longest life anything is given: ten years.
 pub(super) const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-pub(super) fn check_key(key: &str) -> Result<(), Error> {
+pub(crate) fn check_key(key: &str) -> Result<(), Error> {
     match key.len() {
         1..=MAX_KEY => Ok(()),
         bytes => Err(Error::BadKey { bytes, max: MAX_KEY }),

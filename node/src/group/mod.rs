@@ -37,5 +37,13 @@ pub use peers::{
     Broadcast, EPOCH, HOPS, InvalidPeers, Nodes, ORIGIN, Origin, Passport, PeerInfo, PeerOptions,
     PeerState, Peers, QueueLimits, ShardGroup, SomePeers, Strategy, View, Wait, Written,
 };
-pub use server::{Bound, GroupServer, ServerError, ServerOptions};
+pub use server::{Bound, GroupServer, GroupService, ServerError, ServerOptions};
 pub use version::{Clock, Version};
+
+pub(crate) use changes::Teller;
+pub(crate) use counters::Counters;
+pub(crate) use error::check_key;
+pub(crate) use peers::{Kind, Op, millis};
+pub(crate) use serve::owner;
+pub(crate) use served::{Boxed, Served};
+pub(crate) use version::{is_absurd, wall};

@@ -17,7 +17,7 @@ use super::{
     counters::Counters,
     error::{FOREVER, MAX_VALUE, check_key},
     group::{Inner, SetOptions},
-    peers::{Kind, Op, Origin, Wait, Written, millis},
+    peers::{Kind, Nodes, Op, Origin, Strategy, View, Wait, Written, millis},
     proto::{self, apply_reply::Outcome as Told},
     read::Got,
     served::{Boxed, Served},
@@ -60,7 +60,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
                 let value = self.codec.encode(&value).ok()?;
                 op(key, Kind::Set { value, expires }, version).to_wire(now)
             }
-            Newest::Deleted(version) => op(key, Kind::Delete, version).to_wire(now),
+            Newest::Deleted(version) => op(key, Kind::Delete { mark: None }, version).to_wire(now),
             Newest::Lost(_) | Newest::Nothing => None,
         }
     }
@@ -268,18 +268,7 @@ impl<V: Clone + Send + Sync + 'static> Served for Inner<V> {
 
     fn owner(&self, key: &str) -> proto::OwnerReply {
         let Some(peers) = &self.peers else { return proto::OwnerReply::default() };
-        let view = peers.view();
-        let names = |nodes: super::peers::Nodes| -> Vec<String> {
-            nodes.iter().map(|node| view.name(*node).to_string()).collect()
-        };
-        let successors = self.strategy.successors(&view, key);
-        proto::OwnerReply {
-            is_self: successors.first().is_some_and(|owner| Some(*owner) == view.me()),
-            owner: successors.first().map(|node| view.name(*node).to_string()).unwrap_or_default(),
-            successors: names(successors),
-            epoch: view.epoch(),
-            targets: names(self.strategy.holders(&view, key)),
-        }
+        owner(&peers.view(), &*self.strategy, key)
     }
 
     fn watch(&self) -> Changes {
@@ -390,5 +379,20 @@ impl<V: Clone + Send + Sync + 'static> Served for Inner<V> {
 
     fn sync_dropped(&self, writes: u64) {
         self.counters.add(|counters| &counters.sync_dropped, writes);
+    }
+}
+
+/// Who answers for a key, and where its writes go, as `view` and `strategy` have it.
+pub(crate) fn owner(view: &View, strategy: &dyn Strategy, key: &str) -> proto::OwnerReply {
+    let names = |nodes: Nodes| -> Vec<String> {
+        nodes.iter().map(|node| view.name(*node).to_string()).collect()
+    };
+    let successors = strategy.successors(view, key);
+    proto::OwnerReply {
+        is_self: successors.first().is_some_and(|owner| Some(*owner) == view.me()),
+        owner: successors.first().map(|node| view.name(*node).to_string()).unwrap_or_default(),
+        successors: names(successors),
+        epoch: view.epoch(),
+        targets: names(strategy.holders(view, key)),
     }
 }

@@ -11,10 +11,10 @@ use super::{
     version::Version,
 };
 
-pub(super) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What a server asks of a group, and the connections tell it.
-pub(super) trait Served: fmt::Debug + Send + Sync {
+pub(crate) trait Served: fmt::Debug + Send + Sync {
     fn name(&self) -> &Arc<str>;
 
     fn get(

@@ -86,12 +86,12 @@ impl Clock {
 }
 
 /// Whether a version is a day or more ahead of `wall`: it is refused rather than believed.
-pub(super) fn is_absurd(version: Version, wall: u64) -> bool {
+pub(crate) fn is_absurd(version: Version, wall: u64) -> bool {
     version.millis() > wall.saturating_add(u64::try_from(ABSURD.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Wall time in milliseconds of the epoch; 0 before it.
-pub(super) fn wall() -> u64 {
+pub(crate) fn wall() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

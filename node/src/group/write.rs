@@ -94,7 +94,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         let (version, existed) = self.apply_own(key, Act::Delete, now);
         self.counters.add(|counters| &counters.deletes, 1);
         self.tell(ChangeKind::Deleted, key, None, version, false);
-        (self.op(Arc::clone(key), Kind::Delete, version), existed)
+        (self.op(Arc::clone(key), Kind::Delete { mark: None }, version), existed)
     }
 
     fn apply_own(&self, key: &Arc<str>, act: Act<V>, now: Instant) -> (Version, bool) {
@@ -145,7 +145,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
     pub(super) fn targets(&self, view: &View, op: &Op) -> Nodes {
         match op.kind {
             Kind::Clear => view.nodes().into(),
-            Kind::Set { .. } | Kind::Delete => self.strategy.holders(view, &op.key),
+            Kind::Set { .. } | Kind::Delete { .. } => self.strategy.holders(view, &op.key),
         }
     }
 
@@ -182,7 +182,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         if asked == 0 {
             return 0;
         }
-        if matches!(op.kind, Kind::Delete) {
+        if matches!(op.kind, Kind::Delete { .. }) {
             let group: Arc<dyn Served> = Arc::clone(self) as _;
             let group: Weak<dyn Served> = Arc::downgrade(&group);
             op.settle = Some(Settle::new(asked, group));

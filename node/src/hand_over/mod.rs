@@ -23,7 +23,7 @@ mod leave;
 use std::{collections::BTreeSet, fmt, num::NonZeroU16, time::Duration};
 
 use http::{HeaderMap, HeaderName, header};
-use kamaitachi_discovery::{Found, NodeAddr, Origin, etcd, follow};
+use kamaitachi_discovery::Found;
 use kamaitachi_policies::ring::{Ring, Spread};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{
@@ -33,8 +33,6 @@ use tokio::{
 
 use self::counters::Counters;
 pub(crate) use self::join::Wanted;
-
-use crate::config::Server;
 
 /// Where a node asks for what it owns now.
 pub(crate) const PULL: &str = "/internal/cache/pull";
@@ -51,6 +49,8 @@ const AT_A_TIME: usize = 2;
 pub struct Settings {
     /// The nodes of the ring; the node's own address may be among them.
     pub nodes: Found,
+    /// The name under which they register themselves.
+    pub service: String,
     /// Points of each node on the ring, as the gateway has it.
     pub replicas: NonZeroU16,
     /// How points are spread, as the gateway has it.
@@ -61,26 +61,6 @@ pub struct Settings {
     pub time: Duration,
     /// What nodes prove to each other that they know, if anything.
     pub token: Option<SecretString>,
-}
-
-impl Settings {
-    /// The same, with the nodes that etcd knows, where it is configured; those listed are a
-    /// beginning then.
-    ///
-    /// # Panics
-    /// With etcd, outside a tokio runtime.
-    #[must_use]
-    pub(crate) fn found_by(mut self, etcd: Option<&etcd::Settings>, server: &Server) -> Self {
-        if let Some(etcd) = etcd {
-            let service = follow::Settings {
-                origin: Origin::Static,
-                ..follow::Settings::new(&server.service_name)
-            };
-            let listed: Vec<NodeAddr> = self.nodes.now().to_vec();
-            self.nodes = follow::start(etcd.clone(), service, listed);
-        }
-        self
-    }
 }
 
 /// A node among its peers.
@@ -168,6 +148,7 @@ mod tests {
     fn settings(nodes: &[&str], token: Option<&str>) -> Settings {
         Settings {
             nodes: Found::fixed(nodes.iter().map(|node| node.parse().unwrap()).collect()),
+            service: "kamaitachi-slave".into(),
             replicas: kamaitachi_policies::ring::DEFAULT_REPLICAS,
             spread: Spread::Plain,
             max_bytes: 1 << 20,

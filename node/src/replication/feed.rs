@@ -325,7 +325,7 @@ fn same(given: &[u8], wanted: &[u8]) -> bool {
 }
 
 /// A refusal as the body of a feed.
-fn refuse(failure: &Failure) -> Response<Body> {
+pub(crate) fn refuse(failure: &Failure) -> Response<Body> {
     Envelope::Data.failure(failure).map(|body| body.map_err(|never| match never {}).boxed_unsync())
 }
 

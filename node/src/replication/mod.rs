@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+pub(crate) use self::feed::{proxied, refuse};
 pub use self::{
     bootstrap::{incoming, install},
     feed::{Body, Feed, PREFIX},

@@ -27,6 +27,7 @@ fn subject(number: usize) -> String {
 fn settings(nodes: watch::Receiver<Arc<[NodeAddr]>>) -> Settings {
     Settings {
         nodes: Found::following(nodes, Origin::Static),
+        service: "kamaitachi-slave".into(),
         replicas: DEFAULT_REPLICAS,
         spread: Spread::Plain,
         max_bytes: 64 << 20,

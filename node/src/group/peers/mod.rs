@@ -40,7 +40,8 @@ pub use view::View;
 
 pub(super) use acks::Acks;
 pub(super) use link::{CallError, Link, MAX_MESSAGE};
-pub(super) use op::{Kind, Op, Settle, millis};
+pub(super) use op::Settle;
+pub(crate) use op::{Kind, Op, millis};
 
 use acks::Enough;
 use call::Outgoing;
@@ -159,6 +160,31 @@ impl Peers {
     #[must_use]
     pub fn views_differed(&self) -> u64 {
         self.shared.views_differed()
+    }
+
+    /// Serves a group that is not a [`Group`](super::Group) beside those that are.
+    pub(crate) fn join(&self, group: &Arc<dyn Served>) {
+        self.shared.join(group);
+    }
+
+    /// Takes a write to every other member, and waits as far as is asked. The group that made it is
+    /// told of what had no room.
+    pub(crate) async fn broadcast(&self, op: Op, existed: bool, wait: Wait) -> Written {
+        let (version, group) = (op.version, Arc::clone(&op.group));
+        let view = self.view();
+        let owner = view.ring().owner(op.key.as_bytes());
+        let owner_is_me = owner.is_none() || owner == view.me();
+        let owner = owner.map(|node| view.name(node));
+        let acks = (wait != Wait::None).then(|| Shared::acks(owner));
+        let asked = u32::try_from(view.links().count()).unwrap_or(u32::MAX);
+        let dropped = view.push(view.nodes(), &Arc::new(op), acks.as_ref());
+        if let Some(group) = self.shared.group(&group).filter(|_| dropped != 0) {
+            group.sync_dropped(dropped);
+        }
+        let alone = Written { existed, version, asked, acknowledged: 0, satisfied: true };
+        let Some(acks) = acks else { return alone };
+        let (acknowledged, satisfied) = self.shared.wait(wait, asked, &acks, owner_is_me).await;
+        Written { acknowledged, satisfied, ..alone }
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {

@@ -18,20 +18,26 @@ const OVERHEAD: usize = 256;
 
 /// A write with its version. Shared by the queues of all peers it goes to.
 #[derive(Debug)]
-pub(in super::super) struct Op {
-    pub(in super::super) group: Arc<str>,
+pub(crate) struct Op {
+    pub(crate) group: Arc<str>,
     /// Empty for a clear.
-    pub(in super::super) key: Arc<str>,
-    pub(in super::super) kind: Kind,
-    pub(in super::super) version: Version,
+    pub(crate) key: Arc<str>,
+    pub(crate) kind: Kind,
+    pub(crate) version: Version,
     /// Of a delete: what is to happen when every peer has it.
-    pub(in super::super) settle: Option<Settle>,
+    pub(crate) settle: Option<Settle>,
 }
 
 #[derive(Clone, Debug)]
-pub(in super::super) enum Kind {
-    Set { value: Bytes, expires: Instant },
-    Delete,
+pub(crate) enum Kind {
+    Set {
+        value: Bytes,
+        expires: Instant,
+    },
+    /// With the write to a store that it follows from, where it does.
+    Delete {
+        mark: Option<proto::Mark>,
+    },
     Clear,
 }
 
@@ -40,19 +46,24 @@ impl Op {
     pub(super) fn cost(&self) -> usize {
         let value = match &self.kind {
             Kind::Set { value, .. } => value.len(),
-            Kind::Delete | Kind::Clear => 0,
+            Kind::Delete { mark } => mark.as_ref().map_or(0, |mark| mark.lineage.len()),
+            Kind::Clear => 0,
         };
         OVERHEAD + self.key.len() + value
     }
 
     /// The write as it is sent; `None` when its time is over.
     pub(in super::super) fn to_wire(&self, now: Instant) -> Option<proto::Write> {
+        let mut mark = None;
         let (kind, value, ttl) = match &self.kind {
             Kind::Set { value, expires } => {
                 let left = expires.checked_duration_since(now).filter(|left| !left.is_zero())?;
                 (proto::write::Kind::Set, value.clone(), left)
             }
-            Kind::Delete => (proto::write::Kind::Delete, Bytes::new(), Duration::ZERO),
+            Kind::Delete { mark: of } => {
+                mark.clone_from(of);
+                (proto::write::Kind::Delete, Bytes::new(), Duration::ZERO)
+            }
             Kind::Clear => (proto::write::Kind::Clear, Bytes::new(), Duration::ZERO),
         };
         Some(proto::Write {
@@ -62,12 +73,13 @@ impl Op {
             value,
             ttl_ms: millis(ttl),
             version: Some(self.version.into()),
+            mark,
         })
     }
 }
 
 /// Counts down as peers acknowledge a delete.
-pub(in super::super) struct Settle {
+pub(crate) struct Settle {
     left: AtomicUsize,
     group: Weak<dyn Served>,
 }
@@ -93,7 +105,7 @@ impl fmt::Debug for Settle {
 }
 
 /// Whole milliseconds, at least one of what is not nothing.
-pub(in super::super) fn millis(time: Duration) -> u64 {
+pub(crate) fn millis(time: Duration) -> u64 {
     let floor = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     if floor == 0 && !time.is_zero() { 1 } else { floor }
 }

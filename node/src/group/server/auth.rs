@@ -17,15 +17,22 @@ impl Auth {
     }
 }
 
-impl Interceptor for Auth {
-    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
-        let Some(token) = &self.token else { return Ok(request) };
-        let given = request.metadata().get("authorization").map(MetadataValue::as_bytes);
+impl Auth {
+    /// Whether these credentials open; `given` is what stands under `authorization`.
+    pub(super) fn check(&self, given: Option<&[u8]>) -> Result<(), Status> {
+        let Some(token) = &self.token else { return Ok(()) };
         match given.and_then(|given| given.strip_prefix(b"Bearer ")) {
-            Some(given) if same(given, token.expose_secret().as_bytes()) => Ok(request),
+            Some(given) if same(given, token.expose_secret().as_bytes()) => Ok(()),
             Some(_) => Err(Status::unauthenticated("the token is not the group's")),
             None => Err(Status::unauthenticated("this group wants `authorization: Bearer TOKEN`")),
         }
+    }
+}
+
+impl Interceptor for Auth {
+    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
+        self.check(request.metadata().get("authorization").map(MetadataValue::as_bytes))?;
+        Ok(request)
     }
 }
 

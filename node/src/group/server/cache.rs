@@ -393,6 +393,7 @@ fn status(error: &Error) -> Status {
         Error::BadKey { .. } | Error::TooLarge { .. } | Error::Codec(_) => {
             Status::invalid_argument(text)
         }
+        Error::TakesNone(_) => Status::failed_precondition(text),
         Error::Load(_) | Error::Lost(_) | Error::Refused { .. } => Status::aborted(text),
     }
 }

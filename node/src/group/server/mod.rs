@@ -2,6 +2,7 @@
 
 mod auth;
 mod cache;
+mod embedded;
 mod sync;
 
 use std::{io, net::SocketAddr, time::Duration};
@@ -23,6 +24,8 @@ use super::{
 use auth::Auth;
 use cache::CacheService;
 use sync::SyncService;
+
+pub use embedded::GroupService;
 
 /// Calls at a time on one connection.
 const STREAMS: u32 = 1024;
@@ -96,6 +99,21 @@ pub enum ServerError {
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
+/// The services of all groups of `peers`, which take messages of so many bytes.
+fn services(
+    peers: &Peers,
+    stop: &CancellationToken,
+    bytes: usize,
+) -> (CacheServer<CacheService>, SyncServer<SyncService>) {
+    let shared = peers.shared();
+    let cache = CacheService { shared: shared.clone(), stop: stop.clone() };
+    let sync = SyncService { shared: shared.clone() };
+    (
+        CacheServer::new(cache).max_decoding_message_size(bytes),
+        SyncServer::new(sync).max_decoding_message_size(bytes),
+    )
+}
+
 fn chain(error: &tonic::transport::Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
@@ -122,11 +140,7 @@ impl GroupServer {
         let Bound { listener, address } = bound;
         let stop = CancellationToken::new();
         let auth = Auth::new(options.token);
-        let shared = peers.shared();
-        let cache = CacheService { shared: shared.clone(), stop: stop.clone() };
-        let cache = CacheServer::new(cache).max_decoding_message_size(MAX_MESSAGE);
-        let sync = SyncServer::new(SyncService { shared: shared.clone() })
-            .max_decoding_message_size(MAX_MESSAGE);
+        let (cache, sync) = services(peers, &stop, MAX_MESSAGE);
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)

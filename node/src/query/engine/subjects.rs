@@ -31,6 +31,7 @@ impl<S: Source> Engine<S> {
     /// subjects at a time.
     ///
     /// No answer depends on it: word that is late, repeated or wrong costs reads and no more.
+    #[expect(clippy::must_use_candidate, reason = "word is passed on whatever comes of it")]
     pub fn foretell(&self, subject: &Subject, revision: Revision) -> Heard {
         self.inner.knowledge.foretell(subject, revision, Instant::now().into_std())
     }
@@ -48,9 +49,14 @@ impl<S: Source> Engine<S> {
     }
 
     /// Forgets a subject; says whether anything was remembered of it.
-    #[must_use]
+    #[expect(clippy::must_use_candidate, reason = "forgetting is what matters")]
     pub fn forget(&self, subject: &str) -> bool {
         self.inner.knowledge.forget(subject)
+    }
+
+    /// Forgets everything.
+    pub fn forget_all(&self) {
+        self.inner.knowledge.clear();
     }
 
     /// What is remembered of a subject; it is not used by that.

@@ -1,6 +1,7 @@
 //! Masters and slaves over real sockets, and as real processes that are killed.
 
 mod following;
+mod group;
 mod kills;
 mod partition;
 mod starting;
@@ -24,7 +25,17 @@ use crate::support::{Client, Running, STATS};
 
 /// A slave of the node at an address, on whatever a directory holds.
 async fn slave(master: &str, dir: tempfile::TempDir) -> Running {
-    let config = slave_config(master, &dir.path().join("node.db"));
+    slave_with(master, dir, |_| {}).await
+}
+
+/// The same, with another configuration.
+async fn slave_with(
+    master: &str,
+    dir: tempfile::TempDir,
+    change: impl FnOnce(&mut Config),
+) -> Running {
+    let mut config = slave_config(master, &dir.path().join("node.db"));
+    change(&mut config);
     let node = tokio::time::timeout(PATIENCE, Node::start(config)).await.unwrap().unwrap();
     let client = Client::to(node.local_addr().to_string());
     Running { node, client, dir }

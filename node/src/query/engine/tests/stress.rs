@@ -149,7 +149,7 @@ proptest! {
                 done.unwrap();
             }
             let knowledge = &witness.engine.inner.knowledge;
-            let later = std::time::Instant::now() + std::time::Duration::from_secs(60);
+            let later = tokio::time::Instant::now().into_std() + std::time::Duration::from_secs(60);
             knowledge.purge_foretold(later);
             assert_eq!((knowledge.flights.held(), knowledge.members.held()), ((0, 0), (0, 0)));
         });
