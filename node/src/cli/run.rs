@@ -115,7 +115,8 @@ pub(super) async fn run(session: &mut Session, command: Command) -> Result<Repor
 async fn get(session: &Session, keys: Vec<String>) -> Result<Vec<Value>, Problem> {
     let mut values = Vec::new();
     if let [key] = &*keys {
-        let message = proto::GetRequest { group: session.group(), key: key.clone(), deleted: None };
+        let message =
+            proto::GetRequest { group: session.group(), key: key.clone(), ..Default::default() };
         let reply = session.answer(session.client().get(session.request(message)).await)?;
         let source = reply.source();
         let Some(value) = reply.value else { return Err(Problem::NoSuchKey(key.clone())) };
@@ -123,7 +124,7 @@ async fn get(session: &Session, keys: Vec<String>) -> Result<Vec<Value>, Problem
         values.push(Value { key: key.clone(), value, source, node: reply.node, ttl });
         return Ok(values);
     }
-    let message = proto::GetManyRequest { group: session.group(), keys };
+    let message = proto::GetManyRequest { group: session.group(), keys, cleared: None };
     let reply = session.answer(session.client().get_many(session.request(message)).await)?;
     let mut missing = Vec::new();
     for found in reply.found {

@@ -6,7 +6,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     marker::PhantomData,
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -20,6 +20,9 @@ use super::{
     served::Boxed,
     store::Memory,
 };
+
+/// Where versions take wall time from.
+pub(super) type WallClock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// What a group loads from: key to value, `None` where there is none.
 pub(super) type Loader<V> =
@@ -38,6 +41,7 @@ pub struct Builder<V> {
     hot: HotKeys,
     max_skew: Duration,
     node: u64,
+    wall: WallClock,
     value: PhantomData<V>,
 }
 
@@ -84,6 +88,7 @@ impl<V: Clone + Send + Sync + 'static> Group<V> {
             max_skew: Duration::from_secs(60),
             // A number that differs with each start: versions of one life never equal another's.
             node: RandomState::new().hash_one(name) ^ rand::random::<u64>(),
+            wall: Arc::new(SystemTime::now),
             value: PhantomData,
         }
     }
@@ -195,6 +200,22 @@ impl<V: Clone + Send + Sync + 'static> Builder<V> {
         self
     }
 
+    /// The clock that versions take wall time from, for tests of clocks that differ. Default the
+    /// system's.
+    #[must_use]
+    pub fn wall_clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.wall = Arc::new(now);
+        self
+    }
+
+    /// The number that marks this group's versions as its own, for tests that are to run the same
+    /// way twice. It must be another at each peer, and after each start. Default random.
+    #[must_use]
+    pub fn identity(mut self, number: u64) -> Self {
+        self.node = number;
+        self
+    }
+
     /// The group. With peers it joins them now.
     ///
     /// # Panics
@@ -213,6 +234,7 @@ impl<V: Clone + Send + Sync + 'static> Builder<V> {
             hot: self.hot,
             max_skew: self.max_skew,
             node: self.node,
+            wall: self.wall,
         }))
     }
 }
@@ -230,6 +252,7 @@ pub(super) struct Parts<V> {
     pub(super) hot: HotKeys,
     pub(super) max_skew: Duration,
     pub(super) node: u64,
+    pub(super) wall: WallClock,
 }
 
 impl<V> fmt::Debug for Builder<V> {

@@ -10,14 +10,14 @@ use std::{
     future::Future,
     hash::Hash,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
     time::Duration,
 };
 
 use parking_lot::Mutex;
-use tokio::{sync::watch, time::timeout};
+use tokio::{sync::Notify, time::timeout};
 
 /// Why work that was waited for gave nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,7 +37,43 @@ pub struct Flights<K, T> {
 
 struct Flight<T> {
     overtaken: Overtaken,
-    outcome: watch::Receiver<Option<Result<T, Lost>>>,
+    outcome: Arc<Outcome<T>>,
+}
+
+/// What work comes to. Those who wait are woken in the order in which they came.
+struct Outcome<T> {
+    known: OnceLock<Result<T, Lost>>,
+    told: Notify,
+}
+
+impl<T: Clone> Outcome<T> {
+    async fn wait(&self) -> Result<T, Lost> {
+        let told = self.told.notified();
+        let mut told = std::pin::pin!(told);
+        // From here on nothing that is told is missed.
+        told.as_mut().enable();
+        if self.known.get().is_none() {
+            told.await;
+        }
+        self.known.get().cloned().unwrap_or(Err(Lost::Panicked))
+    }
+}
+
+/// Tells the outcome; when it drops untold, the work panicked, or its runtime is gone.
+struct Telling<T>(Arc<Outcome<T>>);
+
+impl<T> Telling<T> {
+    fn tell(&self, outcome: Result<T, Lost>) {
+        // What was told first stands.
+        let _ = self.0.known.set(outcome);
+    }
+}
+
+impl<T> Drop for Telling<T> {
+    fn drop(&mut self) {
+        self.tell(Err(Lost::Panicked));
+        self.0.told.notify_waiters();
+    }
 }
 
 /// Whether a write has overtaken the work: then its outcome is for those who waited already, and
@@ -85,16 +121,17 @@ where
     where
         Fut: Future<Output = T> + Send + 'static,
     {
-        let (mut outcome, shared) = {
+        let (outcome, shared) = {
             let mut under_way = self.under_way.lock();
             if let Some(flight) = under_way.get(key) {
-                (flight.outcome.clone(), true)
+                (Arc::clone(&flight.outcome), true)
             } else if let Some(found) = look() {
                 return Landed { outcome: Ok(found), shared: true };
             } else {
                 let overtaken = Overtaken::default();
-                let (tell, outcome) = watch::channel(None);
-                let flight = Flight { overtaken: overtaken.clone(), outcome: outcome.clone() };
+                let outcome = Arc::new(Outcome { known: OnceLock::new(), told: Notify::new() });
+                let telling = Telling(Arc::clone(&outcome));
+                let flight = Flight { overtaken: overtaken.clone(), outcome: Arc::clone(&outcome) };
                 under_way.insert(key.clone(), flight);
                 let landing = Landing {
                     under_way: Arc::clone(&self.under_way),
@@ -103,21 +140,17 @@ where
                 };
                 let work = work(overtaken);
                 tokio::spawn(async move {
-                    // Dropped when the work ends, panics, or is dropped with its runtime.
-                    let landing = landing;
+                    // Dropped when the work ends, panics, or is dropped with its runtime; the
+                    // landing first, so that whoever is told finds nothing under way.
+                    let (telling, landing) = (telling, landing);
                     let outcome = timeout(deadline, work).await;
                     drop(landing);
-                    let outcome = outcome.map_err(|_| Lost::TooSlow(deadline));
-                    // Nobody may be waiting any more.
-                    let _ = tell.send(Some(outcome));
+                    telling.tell(outcome.map_err(|_| Lost::TooSlow(deadline)));
                 });
                 (outcome, false)
             }
         };
-        let landed = outcome.wait_for(Option::is_some).await;
-        let outcome = landed
-            .map_or(Err(Lost::Panicked), |outcome| outcome.clone().unwrap_or(Err(Lost::Panicked)));
-        Landed { outcome, shared }
+        Landed { outcome: outcome.wait().await, shared }
     }
 
     /// A write has come: what is under way for the key is not to be stored, and who comes from now

@@ -1,12 +1,16 @@
 //! The group itself, as its users hold it.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{
     Error,
-    builder::{Loader, Parts},
+    builder::{Loader, Parts, WallClock},
     changes::{Change, ChangeKind, Changes, Teller},
     codec::Codec,
     counters::Counters,
@@ -16,9 +20,9 @@ use super::{
     peers::{Origin, Peers, Strategy, Wait, Written},
     proto,
     read::Got,
-    served::Served,
+    served::{Knows, Served},
     store::Store,
-    version::Clock,
+    version::{Clock, millis},
 };
 use crate::cache::lru::Cause;
 
@@ -53,6 +57,9 @@ pub(super) struct Inner<V> {
     pub(super) loader: Option<Loader<V>>,
     pub(super) codec: Arc<dyn Codec<V>>,
     pub(super) clock: Clock,
+    wall: WallClock,
+    /// Whether keys that are not to be held are about to be dropped.
+    pub(super) letting_go: AtomicBool,
     pub(super) settings: Settings,
     pub(super) counters: Counters,
     pub(super) changes: Teller,
@@ -89,6 +96,8 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
             loader: parts.loader,
             codec: parts.codec,
             clock: Clock::new(parts.node, parts.max_skew),
+            wall: parts.wall,
+            letting_go: AtomicBool::new(false),
             settings: parts.settings,
             counters: Counters::default(),
             changes,
@@ -97,6 +106,11 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
             me,
             began: Instant::now(),
         })
+    }
+
+    /// Wall time in milliseconds of the epoch.
+    pub(super) fn wall(&self) -> u64 {
+        millis((self.wall)())
     }
 
     /// A write is about to be seen: nothing that began before it may be stored or copied.
@@ -172,7 +186,7 @@ impl<V: Clone + Send + Sync + 'static> Group<V> {
         if let Some(value) = self.inner.hit(key, now) {
             return Ok(value);
         }
-        self.inner.look_up(key, Origin::Client, None).await.map(|got| got.value)
+        self.inner.look_up(key, Origin::Client, Knows::default()).await.map(|got| got.value)
     }
 
     /// The values of many keys in the order asked, with one call to each owner.

@@ -192,6 +192,14 @@ fn labelled(
         ];
         by.map(|(kind, count)| ([("group", &**group.name()), ("kind", kind)], count.load(Relaxed)))
     });
+    let counter_of_hops = groups.iter().flat_map(|group| {
+        let hops = ["0", "1", "more"].into_iter().zip(&group.counters().hops);
+        hops.map(|(hops, count)| {
+            ([("group", &**group.name()), ("hops", hops)], count.load(Relaxed))
+        })
+    });
+    let help = "Requests, and writes of peers, by how many peers they had passed.";
+    family(encoder, "requests", help, MetricType::Counter, counter_of_hops)?;
     let help = "Loads that were special: for an owner that did not answer, ahead of an end, \
                 overtaken by a write, failed.";
     family(encoder, "loads_special", help, counter, beside)

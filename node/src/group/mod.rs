@@ -34,8 +34,9 @@ pub use group::{Group, SetOptions, Ttl};
 pub use metrics::PeersCollector;
 pub use mirror::HotKeys;
 pub use peers::{
-    Broadcast, EPOCH, HOPS, InvalidPeers, Nodes, ORIGIN, Origin, Passport, PeerInfo, PeerOptions,
-    PeerState, Peers, QueueLimits, ShardGroup, SomePeers, Strategy, View, Wait, Written,
+    Broadcast, Carrier, Dial, EPOCH, HOPS, InvalidPeers, Nodes, ORIGIN, Origin, Passport, PeerInfo,
+    PeerOptions, PeerState, Peers, QueueLimits, ShardGroup, SomePeers, Strategy, View, Wait,
+    Written,
 };
 pub use server::{Bound, GroupServer, GroupService, ServerError, ServerOptions};
 pub use version::{Clock, Version};
@@ -45,5 +46,5 @@ pub(crate) use counters::Counters;
 pub(crate) use error::check_key;
 pub(crate) use peers::{Kind, Op, millis};
 pub(crate) use serve::owner;
-pub(crate) use served::{Boxed, Served};
+pub(crate) use served::{Boxed, Knows, Served};
 pub(crate) use version::{is_absurd, wall};

@@ -1,7 +1,7 @@
 //! The way of a get: here, a copy, the owner, the loader.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,6 +16,7 @@ use super::{
     group::Inner,
     peers::{CallError, Link, Origin, Shared},
     proto::{self, Source},
+    served::Knows,
     version::Version,
 };
 use crate::cache::lru::expiry;
@@ -60,21 +61,19 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         self: &Arc<Self>,
         key: &str,
         origin: Origin,
-        deleted: Option<Version>,
+        knows: Knows,
     ) -> Result<Got<V>, Error> {
         check_key(key)?;
         let now = Clock::now().into_std();
         let key: Arc<str> = key.into();
-        if let Some(version) = deleted {
-            self.learn_of_delete(&key, version, now);
-        }
+        self.learn(&key, knows, now);
         if let Some(got) = self.have(&key, origin, now) {
             return Ok(got);
         }
         self.counters.add(|counters| &counters.misses, 1);
         match self.route(&key, origin) {
             Route::Load { ours } => self.load(&key, ours).await,
-            Route::Ask(link) => self.ask(&key, link).await,
+            Route::Ask(link) => self.ask(&key, link, origin).await,
         }
     }
 
@@ -86,7 +85,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
     ) -> Vec<Result<Got<V>, Error>> {
         let now = Clock::now().into_std();
         let mut found: Vec<Option<Result<Got<V>, Error>>> = vec![None; keys.len()];
-        let mut by_link: HashMap<Arc<str>, (Arc<Link>, Vec<usize>)> = HashMap::new();
+        let mut by_link: BTreeMap<Arc<str>, (Arc<Link>, Vec<usize>)> = BTreeMap::new();
         let mut alone = Vec::new();
         for (at, key) in keys.iter().enumerate() {
             if let Err(error) = check_key(key) {
@@ -102,10 +101,11 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
                 alone.push(at);
             }
         }
-        let one_by_one = alone
-            .into_iter()
-            .map(|at| async move { vec![(at, self.look_up(&keys[at], origin, None).await)] });
-        let asked = by_link.into_values().map(|(link, places)| self.ask_many(keys, link, places));
+        let one_by_one = alone.into_iter().map(|at| async move {
+            vec![(at, self.look_up(&keys[at], origin, Knows::default()).await)]
+        });
+        let asked =
+            by_link.into_values().map(|(link, places)| self.ask_many(keys, link, places, origin));
         let (one_by_one, asked) = tokio::join!(
             futures_util::future::join_all(one_by_one),
             futures_util::future::join_all(asked)
@@ -123,14 +123,17 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         keys: &[Arc<str>],
         link: Arc<Link>,
         places: Vec<usize>,
+        origin: Origin,
     ) -> Vec<(usize, Result<Got<V>, Error>)> {
         let Some(peers) = &self.peers else { return Vec::new() };
         let message = proto::GetManyRequest {
             group: self.name.to_string(),
             keys: places.iter().map(|at| keys[*at].to_string()).collect(),
+            cleared: self.told_clear(),
         };
         let at_most = peers.options().get_timeout;
-        let call = link.call(peers.shared(), message, at_most, async |mut client, request| {
+        let from = (origin, at_most);
+        let call = link.call(peers.shared(), message, from, async |mut client, request| {
             client.get_many(request).await
         });
         let mut answers = call.await.map_or_else(|_| Vec::new(), |reply| reply.found).into_iter();
@@ -144,7 +147,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
                     let node = Arc::clone(&link.addr);
                     self.answered(found.value, found.ttl_ms, node).map(|(got, _)| got)
                 }
-                None => self.look_up(&keys[at], Origin::Client, None).await,
+                None => self.look_up(&keys[at], origin, Knows::default()).await,
             };
             all.push((at, got));
         }
@@ -157,7 +160,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
             self.counters.add(|counters| &counters.hits_local, 1);
             return Some(got);
         }
-        if origin == Origin::Peer || self.peers.is_none() {
+        if origin.is_peer() || self.peers.is_none() {
             return None;
         }
         let (value, expires) = self.mirror.get(key, now)?;
@@ -182,7 +185,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         let successors = self.strategy.successors(&view, key);
         let owner = successors.first().copied();
         let ours = owner.is_none() || owner == view.me();
-        if origin == Origin::Peer {
+        if origin.is_peer() {
             return Route::Load { ours };
         }
         let answering = view.answering(&successors);
@@ -193,14 +196,20 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
     }
 
     /// Asks another peer, once for all who want the key; where it gives no answer, our own loader.
-    async fn ask(self: &Arc<Self>, key: &Arc<str>, link: Arc<Link>) -> Result<Got<V>, Error> {
+    async fn ask(
+        self: &Arc<Self>,
+        key: &Arc<str>,
+        link: Arc<Link>,
+        origin: Origin,
+    ) -> Result<Got<V>, Error> {
         let Some(peers) = &self.peers else { return self.load(key, true).await };
         let deadline =
             peers.options().get_timeout + self.settings.load_timeout + Duration::from_secs(1);
         let (me, shared) = (Arc::clone(self), Arc::clone(peers.shared()));
         let wanted = Arc::clone(key);
-        let work =
-            move |overtaken| async move { me.call(&shared, &wanted, &link, &overtaken).await };
+        let work = move |overtaken| async move {
+            me.call(&shared, &wanted, &link, (origin, &overtaken)).await
+        };
         self.landed(self.asks.join(key, deadline, || None, work).await)
     }
 
@@ -209,16 +218,17 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         shared: &Shared,
         key: &Arc<str>,
         link: &Link,
-        overtaken: &Overtaken,
+        (origin, overtaken): (Origin, &Overtaken),
     ) -> Result<Got<V>, Error> {
         let message = proto::GetRequest {
             group: self.name.to_string(),
             key: key.to_string(),
             deleted: self.store.deleted(key).map(Into::into),
+            cleared: self.told_clear(),
         };
-        let at_most = shared.options().get_timeout;
-        let reply = link
-            .call(shared, message, at_most, async |mut client, request| client.get(request).await);
+        let from = (origin, shared.options().get_timeout);
+        let reply =
+            link.call(shared, message, from, async |mut client, request| client.get(request).await);
         let reply = match reply.await {
             Ok(reply) => reply,
             Err(CallError::Said(status)) if status.code() != Code::NotFound => {
@@ -237,6 +247,11 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
             self.mirror.offer(key, (value, weight), expires, now, overtaken);
         }
         Ok(got)
+    }
+
+    /// The newest clear known here, for peers that are asked.
+    fn told_clear(&self) -> Option<proto::Version> {
+        Some(self.store.cleared()).filter(|cleared| *cleared != Version::ZERO).map(Into::into)
     }
 
     /// A peer's answer, and the weight of its value.

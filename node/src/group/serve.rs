@@ -20,9 +20,9 @@ use super::{
     peers::{Kind, Nodes, Op, Origin, Strategy, View, Wait, Written, millis},
     proto::{self, apply_reply::Outcome as Told},
     read::Got,
-    served::{Boxed, Served},
+    served::{Boxed, Knows, Served},
     store::{Act, Newest, Outcome},
-    version::{Version, is_absurd, wall},
+    version::{Version, is_absurd},
 };
 use crate::cache::lru::expiry;
 
@@ -65,7 +65,11 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         }
     }
 
-    fn apply_set(&self, write: &proto::Write, version: Version) -> Result<Outcome, Error> {
+    fn apply_set(
+        self: &Arc<Self>,
+        write: &proto::Write,
+        version: Version,
+    ) -> Result<Outcome, Error> {
         if write.value.len() > MAX_VALUE {
             return Err(Error::TooLarge { bytes: write.value.len(), max: MAX_VALUE });
         }
@@ -74,10 +78,18 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         let expires = expiry(now, Duration::from_millis(write.ttl_ms).min(FOREVER));
         let key: Arc<str> = write.key.as_str().into();
         let act = Act::Set { value, weight: write.value.len(), expires };
-        Ok(self.store.apply(&key, act, version, now, || self.overtake(&key)))
+        let outcome = self.store.apply(&key, act, version, now, || self.overtake(&key));
+        if !self.holds(&key) {
+            self.let_go_later();
+        }
+        Ok(outcome)
     }
 
-    fn apply_checked(&self, write: &proto::Write, version: Version) -> Result<Outcome, Error> {
+    fn apply_checked(
+        self: &Arc<Self>,
+        write: &proto::Write,
+        version: Version,
+    ) -> Result<Outcome, Error> {
         let kind = write.kind();
         if kind != proto::write::Kind::Clear {
             check_key(&write.key)?;
@@ -113,14 +125,18 @@ impl<V: Clone + Send + Sync + 'static> Served for Inner<V> {
         &self.name
     }
 
+    fn life(&self) -> u64 {
+        self.clock.node()
+    }
+
     fn get(
         self: Arc<Self>,
         key: String,
         origin: Origin,
-        deleted: Option<Version>,
+        knows: Knows,
     ) -> Boxed<'static, Result<proto::GetReply, Error>> {
         Box::pin(async move {
-            let got = self.look_up(&key, origin, deleted).await?;
+            let got = self.look_up(&key, origin, knows).await?;
             Ok(proto::GetReply {
                 value: self.encoded(&got)?,
                 source: got.source.into(),
@@ -134,8 +150,10 @@ impl<V: Clone + Send + Sync + 'static> Served for Inner<V> {
         self: Arc<Self>,
         keys: Vec<String>,
         origin: Origin,
+        cleared: Option<Version>,
     ) -> Boxed<'static, Vec<proto::Found>> {
         Box::pin(async move {
+            self.learn_of_clear(cleared.unwrap_or_default());
             let asked: Vec<Arc<str>> = keys.iter().map(|key| key.as_str().into()).collect();
             let found = self.look_up_many(&asked, origin).await;
             let answer = |(key, got): (String, Result<Got<V>, Error>)| {
@@ -275,9 +293,9 @@ impl<V: Clone + Send + Sync + 'static> Served for Inner<V> {
         self.changes.listen()
     }
 
-    fn apply(&self, write: proto::Write) -> (Told, Option<proto::Write>) {
+    fn apply(self: Arc<Self>, write: proto::Write) -> (Told, Option<proto::Write>) {
         let version = Version::from(write.version.unwrap_or_default());
-        let wall = wall();
+        let wall = self.wall();
         if version == Version::ZERO || is_absurd(version, wall) {
             self.counters.add(|counters| &counters.refused_other, 1);
             return (Told::Refused, None);
@@ -304,12 +322,7 @@ impl<V: Clone + Send + Sync + 'static> Served for Inner<V> {
 
     fn reconcile(&self, known: Vec<proto::Known>, cleared: Version) -> proto::ReconcileReply {
         let mut reply = proto::ReconcileReply::default();
-        if cleared != Version::ZERO && !is_absurd(cleared, wall()) {
-            self.clock.observe(cleared, wall());
-            if self.store.clear(cleared, || self.overtake_all()) {
-                self.tell(ChangeKind::Cleared, &"".into(), None, cleared, true);
-            }
-        }
+        self.learn_of_clear(cleared);
         let ours = self.store.cleared();
         if ours > cleared {
             reply.newer.extend(self.newest_write(""));
@@ -317,8 +330,11 @@ impl<V: Clone + Send + Sync + 'static> Served for Inner<V> {
         let (now, mut bytes) = (Clock::now().into_std(), 0);
         for (at, theirs) in (0_u32..).zip(known) {
             let version = Version::from(theirs.version.unwrap_or_default());
-            let newest = self.store.newest(&theirs.key, now).version().max(ours);
-            if version > newest {
+            let here = self.store.newest(&theirs.key, now);
+            // A copy that was not to stay has gone, and now the key is to be held here.
+            let again = matches!(here, Newest::Lost(_)) && !self.strategy.is_everywhere();
+            let newest = here.version().max(ours);
+            if version > newest || version == newest && again && !theirs.deleted {
                 reply.wanted.push(at);
             } else if version < newest && newest > ours && bytes < ANSWER_BYTES {
                 let newer = self.newest_write(&theirs.key);

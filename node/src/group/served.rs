@@ -13,21 +13,34 @@ use super::{
 
 pub(crate) type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// What whoever asks for a key knows of it, so that asking also tells.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Knows {
+    /// Its newest delete.
+    pub(crate) deleted: Option<Version>,
+    /// The newest clear.
+    pub(crate) cleared: Option<Version>,
+}
+
 /// What a server asks of a group, and the connections tell it.
 pub(crate) trait Served: fmt::Debug + Send + Sync {
     fn name(&self) -> &Arc<str>;
+
+    /// A random number for each start.
+    fn life(&self) -> u64;
 
     fn get(
         self: Arc<Self>,
         key: String,
         origin: Origin,
-        deleted: Option<Version>,
+        knows: Knows,
     ) -> Boxed<'static, Result<proto::GetReply, Error>>;
 
     fn get_many(
         self: Arc<Self>,
         keys: Vec<String>,
         origin: Origin,
+        cleared: Option<Version>,
     ) -> Boxed<'static, Vec<proto::Found>>;
 
     fn set(
@@ -58,7 +71,7 @@ pub(crate) trait Served: fmt::Debug + Send + Sync {
     fn watch(&self) -> Changes;
 
     /// Applies a write of a peer; also gives what is known better.
-    fn apply(&self, write: proto::Write) -> (apply_reply::Outcome, Option<proto::Write>);
+    fn apply(self: Arc<Self>, write: proto::Write) -> (apply_reply::Outcome, Option<proto::Write>);
 
     /// Compares what a peer knows with what is known here.
     fn reconcile(&self, known: Vec<proto::Known>, cleared: Version) -> proto::ReconcileReply;

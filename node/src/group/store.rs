@@ -61,7 +61,7 @@ pub(super) enum Act<V> {
 pub(super) enum Outcome {
     /// It is the newest; whether the key had a value before.
     Applied { existed: bool },
-    /// It was here before.
+    /// It is here.
     Known,
     /// Something newer is known.
     Old,
@@ -107,6 +107,8 @@ pub(super) struct Store<V> {
     hasher: RandomState,
     generation: AtomicU64,
     cleared: Mutex<Version>,
+    /// The newest version that was applied, of any key.
+    latest: Mutex<Version>,
     deleted: Mutex<Marks>,
     lost: Arc<Mutex<Marks>>,
     memory: Memory,
@@ -136,6 +138,7 @@ impl<V: Clone + Send + Sync + 'static> Store<V> {
             hasher: RandomState::new(),
             generation: AtomicU64::new(0),
             cleared: Mutex::new(Version::ZERO),
+            latest: Mutex::new(Version::ZERO),
             deleted: Mutex::new(Marks::new(memory.tombstones)),
             lost,
             memory,
@@ -160,6 +163,11 @@ impl<V: Clone + Send + Sync + 'static> Store<V> {
     /// The newest clear.
     pub(super) fn cleared(&self) -> Version {
         *self.cleared.lock()
+    }
+
+    /// The newest version of anything that was applied here, clears included.
+    pub(super) fn latest(&self) -> Version {
+        self.cleared().max(*self.latest.lock())
     }
 
     /// The newest known of a key, fills aside.
@@ -312,7 +320,9 @@ impl<V: Clone + Send + Sync + 'static> Store<V> {
         let generation = self.generation.load(Acquire);
         let newest = self.newest(key, now);
         let known = newest.version().max(self.cleared());
-        if version == known {
+        // What was set and has gone since, as a copy that was not to stay, may come again.
+        let again = matches!(newest, Newest::Lost(_)) && matches!(act, Act::Set { .. });
+        if version == known && !again {
             return Outcome::Known;
         }
         if version < known {
@@ -325,6 +335,10 @@ impl<V: Clone + Send + Sync + 'static> Store<V> {
             && version <= self.deleted.lock().floor()
         {
             return Outcome::Forgotten;
+        }
+        {
+            let mut latest = self.latest.lock();
+            *latest = version.max(*latest);
         }
         supersede();
         let existed = self.peek(key, now).is_some_and(|(held, _)| held.value.is_some());

@@ -53,6 +53,12 @@ impl Clock {
         Self { node, last: AtomicU64::new(0), max_skew }
     }
 
+    /// What it signs with.
+    #[must_use]
+    pub fn node(&self) -> u64 {
+        self.node
+    }
+
     /// How far ahead of its own wall time it follows others, in milliseconds.
     #[must_use]
     pub fn max_skew(&self) -> u64 {
@@ -90,9 +96,14 @@ pub(crate) fn is_absurd(version: Version, wall: u64) -> bool {
     version.millis() > wall.saturating_add(u64::try_from(ABSURD.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// Wall time in milliseconds of the epoch; 0 before it.
+/// Wall time in milliseconds of the epoch.
 pub(crate) fn wall() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    millis(SystemTime::now())
+}
+
+/// A time in milliseconds of the epoch; 0 before it.
+pub(super) fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -1,7 +1,10 @@
 //! The way of a write: here at once, then to the peers that are to have it.
 
 use std::{
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::Ordering::{AcqRel, Release},
+    },
     time::{Duration, Instant},
 };
 
@@ -14,9 +17,9 @@ use super::{
     error::{FOREVER, MAX_VALUE, check_key},
     group::{Inner, SetOptions},
     peers::{Kind, Nodes, Op, Origin, Settle, Shared, View, Wait, Written},
-    served::Served,
-    store::Act,
-    version::{Version, wall},
+    served::{Knows, Served},
+    store::{Act, Outcome},
+    version::{Version, is_absurd},
 };
 use crate::cache::lru::expiry;
 
@@ -69,7 +72,8 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
     }
 
     pub(super) async fn write_clear(self: &Arc<Self>, wait: Wait, origin: Origin) -> Written {
-        let version = self.clock.after(self.store.cleared(), wall());
+        // Later than all that is known here, whatever clocks that came from.
+        let version = self.clock.after(self.store.latest(), self.wall());
         let existed = self.store.stats().entries != 0;
         self.store.clear(version, || self.overtake_all());
         self.counters.add(|counters| &counters.clears, 1);
@@ -98,16 +102,42 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
     }
 
     fn apply_own(&self, key: &Arc<str>, act: Act<V>, now: Instant) -> (Version, bool) {
-        let next = |known| self.clock.after(known, wall());
+        let next = |known| self.clock.after(known, self.wall());
         self.store.write(key, act, next, now, || self.overtake(key))
     }
 
-    /// A peer that asks for a key says that it was deleted: so that is known here too.
-    pub(super) fn learn_of_delete(&self, key: &Arc<str>, version: Version, now: Instant) {
-        if version != Version::ZERO && !super::version::is_absurd(version, wall()) {
-            self.clock.observe(version, wall());
-            self.store.apply(key, Act::Delete, version, now, || self.overtake(key));
+    /// A peer that asks for a key says that it was deleted, or all was cleared: so that is known
+    /// here too.
+    pub(super) fn learn(&self, key: &Arc<str>, knows: Knows, now: Instant) {
+        self.learn_of_clear(knows.cleared.unwrap_or_default());
+        let version = knows.deleted.unwrap_or_default();
+        if self.believes(version) {
+            let supersede = || self.overtake(key);
+            let outcome = self.store.apply(key, Act::Delete, version, now, supersede);
+            if matches!(outcome, Outcome::Applied { .. }) {
+                self.tell(ChangeKind::Deleted, key, None, version, true);
+            }
         }
+    }
+
+    /// A peer tells of its newest clear.
+    pub(super) fn learn_of_clear(&self, version: Version) {
+        if version > self.store.cleared()
+            && self.believes(version)
+            && self.store.clear(version, || self.overtake_all())
+        {
+            self.tell(ChangeKind::Cleared, &"".into(), None, version, true);
+        }
+    }
+
+    /// Follows a peer's version, unless it is none or too far ahead to be true.
+    fn believes(&self, version: Version) -> bool {
+        let wall = self.wall();
+        let good = version != Version::ZERO && !is_absurd(version, wall);
+        if good {
+            self.clock.observe(version, wall);
+        }
+        good
     }
 
     pub(super) fn tell(
@@ -193,15 +223,16 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
     }
 
     /// After a change of members, and the time it takes to hand keys on, drops what is not to be
-    /// held here any more.
+    /// held here; so too what comes from a peer that takes this one for a holder.
     pub(super) fn let_go_later(self: &Arc<Self>) {
-        if self.strategy.is_everywhere() {
+        if self.strategy.is_everywhere() || self.letting_go.swap(true, AcqRel) {
             return;
         }
         let (me, wait) = (Arc::downgrade(self), self.settings.hot_life.max(Duration::from_secs(1)));
         tokio::spawn(async move {
             tokio::time::sleep(wait).await;
             if let Some(me) = me.upgrade() {
+                me.letting_go.store(false, Release);
                 me.store.retain(|key| me.holds(key));
             }
         });

@@ -17,8 +17,9 @@ use crate::{
     api::{Core, State},
     cache::Heard,
     group::{
-        self, Boxed, Broadcast, Change, ChangeKind, Changes, Clock, Error, Kind, Op, Origin, Peers,
-        Served, Strategy, Teller, Version, Wait, Written, check_key, is_absurd, millis, owner,
+        self, Boxed, Broadcast, Change, ChangeKind, Changes, Clock, Error, Kind, Knows, Op, Origin,
+        Peers, Served, Strategy, Teller, Version, Wait, Written, check_key, is_absurd, millis,
+        owner,
         proto::{self, apply_reply::Outcome},
         wall,
     },
@@ -89,7 +90,7 @@ impl Part {
 
     async fn spread(&self, op: Op, existed: bool, wait: Wait, origin: Origin) -> Written {
         let version = op.version;
-        if origin == Origin::Peer {
+        if origin.is_peer() {
             return Written { existed, version, asked: 0, acknowledged: 0, satisfied: true };
         }
         self.peers.broadcast(op, existed, wait).await
@@ -148,12 +149,16 @@ impl Served for Part {
         &self.name
     }
 
+    fn life(&self) -> u64 {
+        self.clock.node()
+    }
+
     /// What is remembered here, as a line of JSON. Never asks a peer or the store.
     fn get(
         self: Arc<Self>,
         key: String,
         _: Origin,
-        _: Option<Version>,
+        _: Knows,
     ) -> Boxed<'static, Result<proto::GetReply, Error>> {
         Box::pin(async move {
             check_key(&key)?;
@@ -172,16 +177,21 @@ impl Served for Part {
         self: Arc<Self>,
         keys: Vec<String>,
         origin: Origin,
+        _: Option<Version>,
     ) -> Boxed<'static, Vec<proto::Found>> {
         Box::pin(async move {
             let mut all = Vec::with_capacity(keys.len());
             for key in keys {
-                all.push(match Arc::clone(&self).get(key.clone(), origin, None).await {
-                    Ok(proto::GetReply { value, source, ttl_ms, .. }) => {
-                        proto::Found { key, value, source, error: String::new(), ttl_ms }
-                    }
-                    Err(why) => proto::Found { key, error: why.to_string(), ..Default::default() },
-                });
+                all.push(
+                    match Arc::clone(&self).get(key.clone(), origin, Knows::default()).await {
+                        Ok(proto::GetReply { value, source, ttl_ms, .. }) => {
+                            proto::Found { key, value, source, error: String::new(), ttl_ms }
+                        }
+                        Err(why) => {
+                            proto::Found { key, error: why.to_string(), ..Default::default() }
+                        }
+                    },
+                );
             }
             all
         })
@@ -290,7 +300,7 @@ impl Served for Part {
         self.changes.listen()
     }
 
-    fn apply(&self, write: proto::Write) -> (Outcome, Option<proto::Write>) {
+    fn apply(self: Arc<Self>, write: proto::Write) -> (Outcome, Option<proto::Write>) {
         let version = Version::from(write.version.unwrap_or_default());
         if version == Version::ZERO || is_absurd(version, wall()) {
             self.of_group.add(|counters| &counters.refused_other, 1);

@@ -1,5 +1,6 @@
 //! The cluster in a simulated network: every host's clock, every message and every fault follow from a seed.
 //!
+//! - `group`: peers of a cache group with their real queues, versions and gRPC, and clients that keep account;
 //! - `membership`: nodes that register in a model of etcd, gateways that follow it with the real view, ring and breakers;
 //! - `replication`: a master and slaves with the real feed, follower and store, writers and readers that keep account.
 //!
@@ -8,6 +9,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that fails fails its test, by line and cause")]
 
+mod group;
 mod membership;
 mod replication;
 mod rig;

@@ -195,6 +195,7 @@ fn peers(raw: &raw::Raw, service: String, mistakes: &mut Mistakes) -> PeerOption
         batch: section.within("batch", sync.batch, 1..=10_000),
         token: None,
         tls: None,
+        dial: None,
     }
 }
 

@@ -20,8 +20,25 @@ pub enum Origin {
     /// Someone who uses the cache: what is missing here may be asked of its owner.
     #[default]
     Client,
-    /// A peer: answered from here or the loader, never forwarded.
-    Peer,
+    /// A peer, after so many: answered from here or the loader, never forwarded.
+    Peer(u32),
+}
+
+impl Origin {
+    /// Whether it comes from a peer.
+    #[must_use]
+    pub fn is_peer(self) -> bool {
+        matches!(self, Self::Peer(_))
+    }
+
+    /// Peers the request has passed.
+    #[must_use]
+    pub fn hops(self) -> u32 {
+        match self {
+            Self::Client => 0,
+            Self::Peer(hops) => hops,
+        }
+    }
 }
 
 /// What a request says of itself.
@@ -31,8 +48,6 @@ pub struct Passport {
     pub origin: Origin,
     /// The sender's epoch, when it said.
     pub epoch: Option<u64>,
-    /// Peers it has passed.
-    pub hops: u32,
 }
 
 impl Passport {
@@ -42,11 +57,12 @@ impl Passport {
         let text = |name: &str| metadata.get(name).and_then(|value| value.to_str().ok());
         let hops = text(HOPS).and_then(|hops| hops.parse().ok()).unwrap_or(0);
         let origin = match text(ORIGIN) {
-            Some("peer") => Origin::Peer,
-            _ if hops > 0 => Origin::Peer,
+            // Whoever sent it is one.
+            Some("peer") => Origin::Peer(hops.max(1)),
+            _ if hops > 0 => Origin::Peer(hops),
             _ => Origin::Client,
         };
-        Self { origin, epoch: text(EPOCH).and_then(|epoch| epoch.parse().ok()), hops }
+        Self { origin, epoch: text(EPOCH).and_then(|epoch| epoch.parse().ok()) }
     }
 }
 
@@ -57,13 +73,19 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    /// A request of this peer to another, with its deadline.
-    pub(super) fn request<T>(&self, message: T, epoch: u64, timeout: Duration) -> Request<T> {
+    /// A request of this peer to another on behalf of `origin`, with its deadline.
+    pub(super) fn request<T>(
+        &self,
+        message: T,
+        origin: Origin,
+        epoch: u64,
+        timeout: Duration,
+    ) -> Request<T> {
         let mut request = Request::new(message);
         request.set_timeout(timeout);
         let metadata = request.metadata_mut();
         metadata.insert(ORIGIN, MetadataValue::from_static("peer"));
-        metadata.insert(HOPS, MetadataValue::from_static("1"));
+        metadata.insert(HOPS, MetadataValue::from(origin.hops().saturating_add(1)));
         metadata.insert(EPOCH, MetadataValue::from(epoch));
         if let Some(bearer) = &self.bearer {
             metadata.insert("authorization", bearer.clone());
@@ -92,13 +114,16 @@ mod tests {
 
     #[test]
     fn a_passport_survives_the_way_and_hops_make_a_peer() {
-        let request = Outgoing::default().request((), u64::MAX, Duration::from_secs(1));
+        let request =
+            Outgoing::default().request((), Origin::Client, u64::MAX, Duration::from_secs(1));
         let passport = Passport::of(request.metadata());
-        assert_eq!(passport, Passport { origin: Origin::Peer, epoch: Some(u64::MAX), hops: 1 });
+        assert_eq!(passport, Passport { origin: Origin::Peer(1), epoch: Some(u64::MAX) });
+        let on = Outgoing::default().request((), passport.origin, 1, Duration::from_secs(1));
+        assert_eq!(Passport::of(on.metadata()).origin, Origin::Peer(2), "each peer counts");
         let mut forged = MetadataMap::new();
         forged.insert(ORIGIN, "client".parse().unwrap());
         forged.insert(HOPS, "3".parse().unwrap());
-        assert_eq!(Passport::of(&forged).origin, Origin::Peer);
+        assert_eq!(Passport::of(&forged).origin, Origin::Peer(3));
         assert_eq!(Passport::of(&MetadataMap::new()), Passport::default());
     }
 }

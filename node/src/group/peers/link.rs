@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use smallvec::SmallVec;
 use tokio::{
     sync::Notify,
@@ -26,7 +27,7 @@ use tracing::{debug, info, warn};
 use super::{
     Shared,
     acks::Acks,
-    call::is_peers_fault,
+    call::{Origin, is_peers_fault},
     health::{Health, PeerState},
     op::Op,
     options::PeerOptions,
@@ -39,6 +40,8 @@ use crate::group::{
 
 /// Bytes of the writes of one message, the last one aside: with it still below what gRPC takes.
 const BATCH_BYTES: usize = 512 << 10;
+/// While a peer is out, and for a while after it failed or began anew, notes are compared so often.
+const AGAIN: Duration = Duration::from_secs(30);
 /// Bytes of a message, either way.
 pub(in super::super) const MAX_MESSAGE: usize = MAX_VALUE + (1 << 20);
 
@@ -51,6 +54,10 @@ pub(in super::super) struct Link {
     wake: Notify,
     /// Something may not have reached the peer: compare notes when it answers.
     behind: AtomicBool,
+    /// The starts of its groups, as its last ping told them.
+    lives: Mutex<Option<Vec<u64>>>,
+    /// Shortens its waits, differently for each pair of peers.
+    chance: AtomicU64,
     counts: Counts,
 }
 
@@ -94,6 +101,7 @@ pub(in super::super) enum CallError {
 impl Link {
     /// Connects when it is used first.
     pub(super) fn new(
+        me: &str,
         addr: &Arc<str>,
         options: &PeerOptions,
     ) -> Result<Self, tonic::transport::Error> {
@@ -109,11 +117,16 @@ impl Link {
         }
         Ok(Self {
             addr: Arc::clone(addr),
-            channel: endpoint.connect_lazy(),
+            channel: match &options.dial {
+                None => endpoint.connect_lazy(),
+                Some(dial) => endpoint.connect_with_connector_lazy(dial.clone()),
+            },
             health: Health::default(),
             queue: Queue::new(options.queue),
             wake: Notify::new(),
             behind: AtomicBool::new(true),
+            lives: Mutex::new(None),
+            chance: AtomicU64::new(seed(me, addr)),
             counts: Counts::default(),
         })
     }
@@ -160,18 +173,18 @@ impl Link {
         dropped.len()
     }
 
-    /// A call to the peer's cache.
+    /// A call to the peer's cache, for whoever asked this peer, and how long it may take.
     pub(in super::super) async fn call<T, R, Fut>(
         &self,
         shared: &Shared,
         message: T,
-        at_most: Duration,
+        (origin, at_most): (Origin, Duration),
         call: impl FnOnce(CacheClient<Channel>, tonic::Request<T>) -> Fut,
     ) -> Result<R, CallError>
     where
         Fut: Future<Output = Result<tonic::Response<R>, Status>>,
     {
-        let request = shared.outgoing.request(message, shared.epoch(), at_most);
+        let request = shared.outgoing.request(message, origin, shared.epoch(), at_most);
         let client = CacheClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE);
         self.outcome(shared, timeout(at_most, call(client, request)).await)
     }
@@ -187,7 +200,7 @@ impl Link {
         Fut: Future<Output = Result<tonic::Response<R>, Status>>,
     {
         let at_most = shared.options.sync_timeout;
-        let request = shared.outgoing.request(message, shared.epoch(), at_most);
+        let request = shared.outgoing.request(message, Origin::Client, shared.epoch(), at_most);
         let client = SyncClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE);
         self.outcome(shared, timeout(at_most, call(client, request)).await)
     }
@@ -209,6 +222,7 @@ impl Link {
         if self.health.failed(shared.options.eject_after, &why) {
             warn!(peer = %self.addr, reason = why, "peer ejected");
             self.behind.store(true, Relaxed);
+            shared.compare_all();
         }
         // Wakes the task, which finds out what is the matter.
         self.wake.notify_one();
@@ -219,12 +233,16 @@ impl Link {
     pub(super) async fn keep(&self, shared: &Shared) {
         let mut back_off = shared.options.back_off;
         let mut pinged: Option<Instant> = None;
+        let mut compared = Instant::now();
         loop {
             let due = pinged.is_none_or(|at| at.elapsed() >= shared.options.ping_interval);
             let went_well = if self.health.state() != PeerState::Alive || due {
                 pinged = Some(Instant::now());
                 self.ping(shared).await
-            } else if self.behind.swap(false, AcqRel) {
+            } else if self.behind.swap(false, AcqRel)
+                || compared.elapsed() >= AGAIN && shared.is_unsettled()
+            {
+                compared = Instant::now();
                 let compared = super::reconcile::with(self, shared).await;
                 if !compared {
                     self.behind.store(true, Relaxed);
@@ -240,7 +258,7 @@ impl Link {
             if went_well {
                 back_off = shared.options.back_off;
             } else {
-                sleep(back_off.mul_f64(1.0 - rand::random::<f64>() / 2.0)).await;
+                sleep(back_off.mul_f64(1.0 - self.chance() / 2.0)).await;
                 back_off = (back_off * 2).min(shared.options.back_off_most);
             }
         }
@@ -251,18 +269,37 @@ impl Link {
         let ping = self.sync(shared, proto::PingRequest {}, async |mut client, request| {
             client.ping(request).await
         });
-        if ping.await.is_err() {
-            return false;
-        }
+        let Ok(reply) = ping.await else { return false };
+        self.heard_of(&reply.lives, shared);
         match self.health.readmit(began.elapsed()) {
             PeerState::Alive => {}
             PeerState::New => debug!(peer = %self.addr, "peer answers"),
             PeerState::Ejected => {
                 info!(peer = %self.addr, "peer answers again");
                 self.behind.store(true, Relaxed);
+                shared.compare_all();
             }
         }
         true
+    }
+
+    /// A group that began anew at the peer lacks what it had; and what it had told some alone,
+    /// nobody tells the others any more.
+    fn heard_of(&self, lives: &[u64], shared: &Shared) {
+        let before = self.lives.lock().replace(lives.to_owned());
+        if before.is_some_and(|before| before != lives) {
+            debug!(peer = %self.addr, "its groups began anew");
+            self.behind.store(true, Relaxed);
+            shared.compare_all();
+        }
+    }
+
+    /// A number from 0 to 1, by chance enough that peers don't move in step (SplitMix64).
+    fn chance(&self) -> f64 {
+        let state = self.chance.fetch_add(0x9e37_79b9_7f4a_7c15, Relaxed);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        f64::from(u32::try_from(mixed >> 32).unwrap_or(0)) / f64::from(u32::MAX)
     }
 
     /// Sends the oldest writes; those that did not arrive stay in the queue.
@@ -348,6 +385,13 @@ impl Link {
             settle.acknowledged(&queued.op);
         }
     }
+}
+
+/// FNV-1a of the two addresses.
+fn seed(me: &str, addr: &str) -> u64 {
+    me.bytes().chain([0]).chain(addr.bytes()).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 /// A status with the chain of its causes, for people.

@@ -2,6 +2,7 @@
 
 mod acks;
 mod call;
+mod dial;
 mod health;
 mod link;
 mod op;
@@ -17,12 +18,14 @@ use std::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use kamaitachi_discovery::{Membership, NodeAddr};
 use parking_lot::{Mutex, RwLock};
 use secrecy::ExposeSecret;
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::metadata::MetadataValue;
 use tracing::{info, warn};
@@ -31,6 +34,7 @@ use super::{proto, served::Served};
 
 pub use acks::{Wait, Written};
 pub use call::{EPOCH, HOPS, ORIGIN, Origin, Passport};
+pub use dial::{Carrier, Dial};
 pub use health::PeerState;
 pub use link::PeerInfo;
 pub use options::PeerOptions;
@@ -45,6 +49,9 @@ pub(crate) use op::{Kind, Op, millis};
 
 use acks::Enough;
 use call::Outgoing;
+
+/// After trouble with a peer, for how long the others compare notes now and then.
+const TROUBLED: Duration = Duration::from_secs(60);
 
 /// The peers of a process. Clones are the same; groups share one. When the last clone is gone the
 /// connections close.
@@ -65,6 +72,8 @@ pub(super) struct Shared {
     groups: RwLock<Vec<Weak<dyn Served>>>,
     /// Requests from peers with another view of the ring.
     views_differed: AtomicU64,
+    /// When a peer last failed, came back or began anew, this one included.
+    troubled: Mutex<Instant>,
     stop: CancellationToken,
 }
 
@@ -114,6 +123,7 @@ impl Peers {
             links: Mutex::default(),
             groups: RwLock::default(),
             views_differed: AtomicU64::new(0),
+            troubled: Mutex::new(Instant::now()),
             stop: stop.clone(),
         });
         let first = Arc::clone(&members.borrow_and_update());
@@ -207,6 +217,21 @@ impl Shared {
 
     pub(super) fn view(&self) -> arc_swap::Guard<Arc<View>> {
         self.view.load()
+    }
+
+    /// A peer is gone, is back, or has forgotten all: what it told some of the others alone, these tell
+    /// each other now, and again when what was under way has arrived.
+    fn compare_all(&self) {
+        *self.troubled.lock() = Instant::now();
+        for link in self.view.load().links() {
+            link.is_behind();
+        }
+    }
+
+    /// Whether a peer may have told some of the others what it can't tell all.
+    fn is_unsettled(&self) -> bool {
+        let recent = self.troubled.lock().elapsed() < TROUBLED;
+        recent || self.view.load().links().any(|link| link.is_ejected())
     }
 
     /// Adds a group to those that are served and kept in step.
@@ -321,7 +346,7 @@ impl Shared {
     }
 
     fn connect(self: &Arc<Self>, name: &Arc<str>, links: &mut HashMap<Arc<str>, Kept>) -> bool {
-        let link = match Link::new(name, &self.options) {
+        let link = match Link::new(&self.me, name, &self.options) {
             Ok(link) => Arc::new(link),
             Err(error) => {
                 warn!(peer = %name, %error, "not an address that can be dialled; left out");

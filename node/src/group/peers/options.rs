@@ -6,7 +6,7 @@ use kamaitachi_policies::ring::DEFAULT_REPLICAS;
 use secrecy::SecretString;
 use tonic::transport::ClientTlsConfig;
 
-use super::queue::QueueLimits;
+use super::{dial::Dial, queue::QueueLimits};
 
 /// How peers are called, and when one counts as gone.
 #[derive(Clone)]
@@ -40,6 +40,8 @@ pub struct PeerOptions {
     pub token: Option<SecretString>,
     /// How connections are secured, where they are.
     pub tls: Option<ClientTlsConfig>,
+    /// How connections are made, where not by TCP.
+    pub dial: Option<Dial>,
 }
 
 impl Default for PeerOptions {
@@ -59,6 +61,7 @@ impl Default for PeerOptions {
             batch: 512,
             token: None,
             tls: None,
+            dial: None,
         }
     }
 }

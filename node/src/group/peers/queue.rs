@@ -61,10 +61,10 @@ impl Queue {
     }
 
     /// Takes a write in, in place of an older one of its key; gives what was dropped to make room.
-    pub(super) fn push(&self, queued: Queued) -> Vec<Queued> {
+    pub(super) fn push(&self, mut queued: Queued) -> Vec<Queued> {
         let mut state = self.state.lock();
         if matches!(queued.op.kind, Kind::Clear) {
-            state.drop_cleared(&queued.op);
+            state.drop_cleared(&mut queued);
         }
         state.put(queued);
         let mut dropped = Vec::new();
@@ -134,13 +134,14 @@ impl State {
         }
     }
 
-    /// What a clear makes moot.
-    fn drop_cleared(&mut self, clear: &Op) {
-        let bytes = &mut self.bytes;
+    /// What a clear makes moot. Who waited for that waits for the clear, which is newer.
+    fn drop_cleared(&mut self, clear: &mut Queued) {
+        let (bytes, Queued { op, waiting }) = (&mut self.bytes, clear);
         self.by_slot.retain(|(group, _), queued| {
-            let stays = *group != clear.group || queued.op.version > clear.version;
+            let stays = *group != op.group || queued.op.version > op.version;
             if !stays {
                 *bytes -= queued.op.cost();
+                waiting.append(&mut queued.waiting);
             }
             stays
         });
@@ -173,6 +174,18 @@ mod tests {
         let version = Version { time, node: 1 };
         let op = Op { group: "g".into(), key: key.into(), kind, version, settle: None };
         Queued { op: Arc::new(op), waiting: SmallVec::new() }
+    }
+
+    #[test]
+    fn who_waits_for_a_write_that_a_clear_makes_moot_waits_for_the_clear() {
+        let queue = Queue::new(QueueLimits::default());
+        let acks = Arc::new(Acks::new(None));
+        let mut waited_for = set("a", 1);
+        waited_for.waiting.push(Arc::downgrade(&acks));
+        queue.push(waited_for);
+        queue.push(queued("", 2, Kind::Clear));
+        let taken = queue.take(10, usize::MAX);
+        assert_eq!((times(&taken), taken[0].waiting.len()), (vec![2], 1));
     }
 
     fn times(taken: &[Queued]) -> Vec<u64> {

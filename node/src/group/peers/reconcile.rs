@@ -16,15 +16,15 @@ const BYTES: usize = 512 << 10;
 /// Brings `link`'s peer up to what is known here; says whether all of it arrived.
 pub(super) async fn with(link: &Link, shared: &Shared) -> bool {
     for group in shared.groups() {
-        let known = group.known_for(&link.addr);
+        let mut known = group.known_for(&link.addr);
         let cleared = Some(group.cleared().into());
         // Also when there is nothing to tell: the clear may be news, and so may the answer.
-        let mut chunks: Vec<&[_]> = known.chunks(CHUNK).collect();
-        chunks.truncate(known.len().div_ceil(CHUNK));
-        if chunks.is_empty() {
-            chunks.push(&[]);
-        }
-        for chunk in chunks {
+        let chunks = known.len().div_ceil(CHUNK).max(1);
+        for at in 0..chunks {
+            let end = known.len().min((at + 1) * CHUNK);
+            let chunk = &mut known[at * CHUNK..end];
+            // What is known fits into one message, mostly: then it is told the same way each time.
+            chunk.sort_unstable();
             let message = proto::ReconcileRequest {
                 group: group.name().to_string(),
                 known: chunk

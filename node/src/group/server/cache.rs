@@ -10,7 +10,7 @@ use super::super::{
     Change, ChangeKind, Changes, Error, PeerState, Wait, Written,
     peers::{Link, Origin, Passport, Shared, View},
     proto::{self, Scope, cache_server::Cache},
-    served::Served,
+    served::{Knows, Served},
 };
 
 /// Keys of a page, when not said and at the most.
@@ -33,11 +33,11 @@ impl CacheService {
     /// The group a request is for, and who it comes from.
     fn open<T>(&self, request: &Request<T>, group: &str) -> Result<Opened, Status> {
         let passport = Passport::of(request.metadata());
-        if passport.origin == Origin::Peer {
+        if passport.origin.is_peer() {
             self.shared.saw_epoch(passport.epoch);
         }
         let group = self.group(group)?;
-        group.hop(passport.hops);
+        group.hop(passport.origin.hops());
         Ok(Opened { group, origin: passport.origin })
     }
 
@@ -87,8 +87,9 @@ struct Opened {
 impl Cache for CacheService {
     async fn get(&self, request: Request<proto::GetRequest>) -> Answer<proto::GetReply> {
         let Opened { group, origin } = self.open(&request, &request.get_ref().group)?;
-        let proto::GetRequest { key, deleted, .. } = request.into_inner();
-        let got = group.get(key, origin, deleted.map(Into::into)).await;
+        let proto::GetRequest { key, deleted, cleared, .. } = request.into_inner();
+        let knows = Knows { deleted: deleted.map(Into::into), cleared: cleared.map(Into::into) };
+        let got = group.get(key, origin, knows).await;
         got.map(Response::new).map_err(|error| status(&error))
     }
 
@@ -97,9 +98,10 @@ impl Cache for CacheService {
         request: Request<proto::GetManyRequest>,
     ) -> Answer<proto::GetManyReply> {
         let Opened { group, origin } = self.open(&request, &request.get_ref().group)?;
-        let keys = request.into_inner().keys;
+        let proto::GetManyRequest { keys, cleared, .. } = request.into_inner();
         check_many(keys.len())?;
-        Ok(Response::new(proto::GetManyReply { found: group.get_many(keys, origin).await }))
+        let found = group.get_many(keys, origin, cleared.map(Into::into)).await;
+        Ok(Response::new(proto::GetManyReply { found }))
     }
 
     async fn set(&self, request: Request<proto::SetRequest>) -> Answer<proto::WriteReply> {
@@ -174,9 +176,12 @@ impl Cache for CacheService {
                 .ask_all(|link| {
                     let ask = ask.clone();
                     async move {
-                        let reply = link.call(&self.shared, ask, ASIDE, async |mut client, ask| {
-                            client.scan(ask).await
-                        });
+                        let reply = link.call(
+                            &self.shared,
+                            ask,
+                            (origin, ASIDE),
+                            async |mut client, ask| client.scan(ask).await,
+                        );
                         reply.await.ok()
                     }
                 })
@@ -201,9 +206,10 @@ impl Cache for CacheService {
                 .ask_all(|link| async move {
                     let ask =
                         proto::StatsRequest { group: name.to_string(), scope: Scope::Local.into() };
-                    let reply = link.call(&self.shared, ask, ASIDE, async |mut client, ask| {
-                        client.stats(ask).await
-                    });
+                    let reply =
+                        link.call(&self.shared, ask, (origin, ASIDE), async |mut client, ask| {
+                            client.stats(ask).await
+                        });
                     reply.await.ok()
                 })
                 .await;

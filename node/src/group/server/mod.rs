@@ -1,14 +1,15 @@
 //! The gRPC server of a group: its services, standard health and reflection.
 
 mod auth;
+mod bound;
 mod cache;
 mod embedded;
 mod sync;
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use secrecy::SecretString;
-use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
+use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{
     service::interceptor::InterceptedService,
@@ -22,9 +23,11 @@ use super::{
     proto::{self, cache_server::CacheServer, sync_server::SyncServer},
 };
 use auth::Auth;
+use bound::Source;
 use cache::CacheService;
 use sync::SyncService;
 
+pub use bound::Bound;
 pub use embedded::GroupService;
 
 /// Calls at a time on one connection.
@@ -47,35 +50,6 @@ impl std::fmt::Debug for ServerOptions {
             .field("token", &self.token.is_some())
             .field("tls", &self.tls.is_some())
             .finish()
-    }
-}
-
-/// An address that is taken, and not served yet: its connections wait. So a peer knows its own
-/// address before it makes its [`Peers`].
-#[derive(Debug)]
-pub struct Bound {
-    listener: TcpListener,
-    address: SocketAddr,
-}
-
-impl Bound {
-    /// Takes an address; port 0 is any that is free.
-    ///
-    /// # Errors
-    /// The address can't be listened on.
-    ///
-    /// # Panics
-    /// Outside a tokio runtime.
-    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
-        Ok(Self { listener, address })
-    }
-
-    /// The address, with the port that 0 became.
-    #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        self.address
     }
 }
 
@@ -137,7 +111,7 @@ impl GroupServer {
         peers: &Peers,
         options: ServerOptions,
     ) -> Result<Self, ServerError> {
-        let Bound { listener, address } = bound;
+        let Bound { source, address } = bound;
         let stop = CancellationToken::new();
         let auth = Auth::new(options.token);
         let (cache, sync) = services(peers, &stop, MAX_MESSAGE);
@@ -162,9 +136,16 @@ impl GroupServer {
             .add_service(InterceptedService::new(reflection, auth))
             // Open to whoever only wants to know whether it is well.
             .add_service(health_service);
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let until = stop.clone().cancelled_owned();
-        let served = tokio::spawn(router.serve_with_incoming_shutdown(incoming, until));
+        let served = match source {
+            Source::Tcp(listener) => {
+                let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+                tokio::spawn(router.serve_with_incoming_shutdown(incoming, until))
+            }
+            Source::Other(incoming) => {
+                tokio::spawn(router.serve_with_incoming_shutdown(incoming, until))
+            }
+        };
         Ok(Self { address, health, stop, served })
     }
 

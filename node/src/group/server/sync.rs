@@ -20,8 +20,11 @@ pub(super) struct SyncService {
 }
 
 impl SyncService {
-    fn see<T>(&self, request: &Request<T>) {
-        self.shared.saw_epoch(Passport::of(request.metadata()).epoch);
+    /// Gives how many peers the request has passed.
+    fn see<T>(&self, request: &Request<T>) -> u32 {
+        let passport = Passport::of(request.metadata());
+        self.shared.saw_epoch(passport.epoch);
+        passport.origin.hops()
     }
 }
 
@@ -35,14 +38,17 @@ impl Sync for SyncService {
         &self,
         request: Request<proto::ApplyRequest>,
     ) -> Result<Response<proto::ApplyReply>, Status> {
-        self.see(&request);
+        let hops = self.see(&request);
         let writes = request.into_inner().writes;
         check(writes.len())?;
         let mut reply = proto::ApplyReply::default();
         let mut bytes = 0;
         for write in writes {
             let (outcome, newer) = match self.shared.group(&write.group) {
-                Some(group) => group.apply(write),
+                Some(group) => {
+                    group.hop(hops);
+                    group.apply(write)
+                }
                 None => (Outcome::Refused, None),
             };
             reply.outcomes.push(outcome.into());
@@ -58,13 +64,14 @@ impl Sync for SyncService {
         &self,
         request: Request<proto::ReconcileRequest>,
     ) -> Result<Response<proto::ReconcileReply>, Status> {
-        self.see(&request);
+        let hops = self.see(&request);
         let proto::ReconcileRequest { group, known, cleared } = request.into_inner();
         check(known.len())?;
         // Of a group that is not held here nothing is wanted.
         let reply = self
             .shared
             .group(&group)
+            .inspect(|group| group.hop(hops))
             .map(|group| group.reconcile(known, cleared.unwrap_or_default().into()));
         Ok(Response::new(reply.unwrap_or_default()))
     }
@@ -74,10 +81,12 @@ impl Sync for SyncService {
         request: Request<proto::PingRequest>,
     ) -> Result<Response<proto::PingReply>, Status> {
         self.see(&request);
+        let groups = self.shared.groups();
         Ok(Response::new(proto::PingReply {
             node: self.shared.me().to_string(),
             epoch: self.shared.epoch(),
-            groups: self.shared.groups().iter().map(|group| group.name().to_string()).collect(),
+            groups: groups.iter().map(|group| group.name().to_string()).collect(),
+            lives: groups.iter().map(|group| group.life()).collect(),
         }))
     }
 }

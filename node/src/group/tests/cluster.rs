@@ -390,7 +390,7 @@ async fn clients_scan_watch_and_ask_over_the_wire() {
     assert_eq!((stats.nodes_summed, stats.entries, stats.sets), (2, 50, 25));
     let seen = client.peers(proto::PeersRequest::default()).await.unwrap().into_inner();
     assert_eq!((seen.self_.as_str(), seen.peers.len()), (peers[0].addr.as_str(), 2));
-    let wrong = proto::GetRequest { group: "nope".into(), key: "k".into(), deleted: None };
+    let wrong = proto::GetRequest { group: "nope".into(), key: "k".into(), ..Default::default() };
     let refused = client.get(wrong).await.unwrap_err();
     assert_eq!(refused.code(), tonic::Code::NotFound);
     assert!(refused.message().contains("test"), "{refused}");

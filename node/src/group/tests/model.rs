@@ -121,7 +121,7 @@ impl World {
             Step::Clear { peer } => {
                 self.walls[peer] += 1;
                 let (store, clock) = &self.peers[peer];
-                let version = clock.after(store.cleared(), self.walls[peer]);
+                let version = clock.after(store.latest(), self.walls[peer]);
                 store.clear(version, || {});
                 self.send(peer, Write::Clear(version));
             }

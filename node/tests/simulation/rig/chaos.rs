@@ -28,6 +28,8 @@ pub(crate) struct Chaos<'t> {
     links: Vec<(&'static str, &'static str)>,
     /// A fault every so often, on average.
     every: Duration,
+    /// Whether the connections of a host that dies are not ended by it.
+    silent: bool,
     going: BTreeMap<String, (Duration, Fault)>,
 }
 
@@ -51,7 +53,14 @@ impl<'t> Chaos<'t> {
         every: Duration,
     ) -> Self {
         let rng = StdRng::seed_from_u64(seed);
-        Self { rng, trace, mortal, links, every, going: BTreeMap::new() }
+        Self { rng, trace, mortal, links, every, silent: false, going: BTreeMap::new() }
+    }
+
+    /// Hosts die as machines do: nobody is told. So it must be where a host has tasks, for the order in which these end
+    /// its connections is another each time.
+    pub(crate) fn silent(mut self) -> Self {
+        self.silent = true;
+        self
     }
 
     /// Lets time pass with faults, and with those of `more` every so often.
@@ -107,8 +116,23 @@ impl<'t> Chaos<'t> {
         let until = self.time(sim);
         if !self.going.contains_key(host) {
             self.trace.note(format!("{:?} {host} dies", sim.elapsed()));
-            sim.crash(host);
+            self.kill(sim, host);
             self.going.insert(host.to_owned(), (until, Fault::Down(host)));
+        }
+    }
+
+    fn kill(&self, sim: &mut Sim<'_>, host: &str) {
+        let of_host = |link: &&(&str, &str)| self.silent && (link.0 == host || link.1 == host);
+        for (a, b) in self.links.iter().filter(of_host) {
+            sim.partition(*a, *b);
+        }
+        sim.crash(host);
+        for (a, b) in self.links.iter().filter(of_host) {
+            match self.going.get(&format!("{a} {b}")) {
+                Some((_, Fault::Cut(..))) => {}
+                Some((_, Fault::Held(..))) => sim.hold(*a, *b),
+                _ => sim.repair(*a, *b),
+            }
         }
     }
 
