@@ -72,7 +72,7 @@ pub(super) struct Database {
 
 impl Default for Database {
     fn default() -> Self {
-        Self { path: None, sync: None, readers: 0, start_check: Millis::of(1_000) }
+        Self { path: None, sync: None, readers: 0, start_check: Millis::of(300) }
     }
 }
 
