@@ -18,6 +18,8 @@ use tokio::{net::TcpListener, runtime::Runtime, time::Instant};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const KEYS: usize = 1000;
+/// So many that callers seldom meet at one and share its answer.
+const PEER_KEYS: usize = 50_000;
 const CALLERS: usize = 64;
 const TIME: Duration = Duration::from_secs(5);
 
@@ -31,18 +33,18 @@ fn main() {
     }
 }
 
-fn keys() -> Vec<String> {
-    (0..KEYS).map(|n| format!("33:{n:06}")).collect()
+fn keys(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("33:{n:06}")).collect()
 }
 
 fn value() -> Bytes {
     Bytes::from(vec![7; 100])
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 1000, sample_count = 300)]
 fn local_hit(bencher: Bencher<'_, '_>) {
     let runtime = Runtime::new().expect("a runtime");
-    let (group, keys) = (runtime.block_on(async { Group::bytes("bench").build() }), keys());
+    let (group, keys) = (runtime.block_on(async { Group::bytes("bench").build() }), keys(KEYS));
     for key in &keys {
         runtime.block_on(group.set(key, value())).expect("a good key");
     }
@@ -56,7 +58,7 @@ fn local_hit(bencher: Bencher<'_, '_>) {
     });
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 1000, sample_count = 300)]
 fn moka_get(bencher: Bencher<'_, '_>) {
     let cache = moka::sync::Cache::<Arc<str>, Bytes>::builder()
         .max_capacity(64 << 20)
@@ -65,7 +67,7 @@ fn moka_get(bencher: Bencher<'_, '_>) {
         })
         .time_to_live(Duration::from_secs(3600))
         .build();
-    let keys = keys();
+    let keys = keys(KEYS);
     for key in &keys {
         cache.insert(key.as_str().into(), value());
     }
@@ -76,10 +78,10 @@ fn moka_get(bencher: Bencher<'_, '_>) {
     });
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 1000, sample_count = 300)]
 fn moka_get_without_expiry(bencher: Bencher<'_, '_>) {
     let cache = moka::sync::Cache::<Arc<str>, Bytes>::new(100_000);
-    let keys = keys();
+    let keys = keys(KEYS);
     for key in &keys {
         cache.insert(key.as_str().into(), value());
     }
@@ -110,15 +112,15 @@ async fn gets_over_loopback() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let view = peers.view();
-    let theirs: Vec<String> =
-        keys().into_iter().filter(|key| view.ring().owner(key.as_bytes()) != view.me()).collect();
+    let is_theirs = |key: &String| view.ring().owner(key.as_bytes()) != view.me();
+    let theirs: Vec<String> = keys(PEER_KEYS).into_iter().filter(is_theirs).collect();
     let theirs = Arc::new(theirs);
     let began = Instant::now();
     let callers: Vec<_> = (0..CALLERS)
         .map(|caller| {
             let (group, theirs) = (group.clone(), Arc::clone(&theirs));
             tokio::spawn(async move {
-                let (mut took, mut at) = (Vec::new(), caller * 7);
+                let (mut took, mut at) = (Vec::new(), caller * theirs.len() / CALLERS);
                 while began.elapsed() < TIME {
                     at += 1;
                     let asked = Instant::now();
@@ -134,7 +136,8 @@ async fn gets_over_loopback() {
         took.extend(caller.await.expect("no panic"));
     }
     tell("peer gets", &mut took, began.elapsed());
-    println!("{:?}", group.stats());
+    let stats = group.stats();
+    println!("{} of them calls, {} shared another's", stats.hits_peer, stats.loads_shared);
 }
 
 /// A peer that accepts and says nothing, 10,000 sets a second.

@@ -14,7 +14,7 @@ use kamaitachi_node::{
     Node,
     config::{Config, Role},
     sample::{SampleOptions, generate},
-    store::{Durability, RowBatch, RowFacts, Store},
+    store::{Durability, RowBatch, RowFacts, Store, StoreError},
 };
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -44,12 +44,19 @@ fn store(node: &Node) -> Store {
 }
 
 async fn write(store: Store, subjects: std::ops::Range<u64>, at: i64) -> u64 {
-    let mut batch = RowBatch::default();
-    let value = [("operating_income", Some(1.5))];
-    for subject in subjects {
-        batch.add(&format!("33:{subject:06}"), at, &value, RowFacts::default());
+    loop {
+        let mut batch = RowBatch::default();
+        let value = [("operating_income", Some(1.5))];
+        for subject in subjects.clone() {
+            batch.add(&format!("33:{subject:06}"), at, &value, RowFacts::default());
+        }
+        match store.ingest(batch, false).await {
+            Ok(written) => return written.revision,
+            // As a client does who is told to come back.
+            Err(StoreError::Overloaded { .. }) => tokio::time::sleep(TICK).await,
+            Err(error) => panic!("{error}"),
+        }
     }
-    store.ingest(batch, false).await.expect("written").revision
 }
 
 #[expect(clippy::disallowed_methods, reason = "a bench measures real time")]
@@ -106,8 +113,8 @@ async fn lag(dir: &Path) {
 /// A slave that has nothing, until it serves.
 async fn copy(dir: &Path) {
     let db = dir.join("large.db");
-    // A row takes about 300 bytes with its keys.
-    let rows = Some(number("MEGABYTES", 1_000) * 1_000_000 / 290);
+    // A row takes about 200 bytes with its keys.
+    let rows = Some(number("MEGABYTES", 1_000) * 1_000_000 / 200);
     let options = SampleOptions { rows, ..SampleOptions::new(&db) };
     let made =
         tokio::task::spawn_blocking(move || generate(&options, |_, _| {}).expect("a sample"));
