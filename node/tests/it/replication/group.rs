@@ -67,13 +67,13 @@ async fn wire(master: String) -> (String, watch::Sender<bool>) {
 }
 
 /// A master and a slave that know of each other, and the wire between them.
-struct Pair {
-    master: Running,
-    slave: Running,
+pub(crate) struct Pair {
+    pub(crate) master: Running,
+    pub(crate) slave: Running,
     wire: watch::Sender<bool>,
 }
 
-async fn pair(token: Option<&str>) -> Pair {
+pub(crate) async fn pair(token: Option<&str>) -> Pair {
     let members = members();
     let master = Running::with(|config| config.subjects = Some(settings(&members, token))).await;
     let (at, wire) = wire(addr(&master).await).await;
@@ -122,10 +122,26 @@ async fn channel(node: &Running) -> Channel {
 
 /// Tells a node what a peer would.
 async fn tell(node: &Running, kind: Kind, mark: Option<(&str, u64)>) -> Result<Outcome, Status> {
+    tell_of("33:000001", node, kind, mark).await
+}
+
+/// Tells a node of a write that has come, comes, or never does: `ahead` of where its store is.
+pub(crate) async fn foretell(subject: &str, node: &Running, ahead: i64) {
+    let mark = store(node).mark();
+    let revision = mark.revision.saturating_add_signed(ahead);
+    tell_of(subject, node, Kind::Delete, Some((&mark.lineage, revision))).await.unwrap();
+}
+
+async fn tell_of(
+    subject: &str,
+    node: &Running,
+    kind: Kind,
+    mark: Option<(&str, u64)>,
+) -> Result<Outcome, Status> {
     let write = Write {
         group: GROUP.into(),
         kind: kind.into(),
-        key: "33:000001".into(),
+        key: subject.into(),
         version: Some(Version { time: 1, node: 1 }),
         mark: mark.map(|(lineage, revision)| Mark { lineage: lineage.into(), revision }),
         ..Default::default()

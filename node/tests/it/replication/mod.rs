@@ -1,7 +1,7 @@
 //! Masters and slaves over real sockets, and as real processes that are killed.
 
 mod following;
-mod group;
+pub(crate) mod group;
 mod kills;
 mod partition;
 mod starting;

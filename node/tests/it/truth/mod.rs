@@ -15,6 +15,7 @@ use std::{
 use proptest::{prelude::*, test_runner::TestRunner};
 use serde_json::{Value, json};
 
+use crate::replication::group::{Pair, foretell, pair};
 use crate::support::{Client, INGEST, PERIOD, RESET, Running, SNAPSHOT, row};
 use question::{Question, question};
 use sql::Truth;
@@ -80,6 +81,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 async fn seeded(max_bytes: usize) -> Running {
     let running = Running::with(|config| config.cache.max_bytes = max_bytes).await;
+    seed(&running).await;
+    running
+}
+
+async fn seed(running: &Running) {
     let names = INDICATORS.join(",");
     running
         .client
@@ -104,7 +110,6 @@ async fn seeded(max_bytes: usize) -> Running {
         keyword: KEYWORDS[usize::from(n) % 3].into(),
     });
     running.node.app().core().unwrap().store.add_tags(tags.collect()).await.unwrap();
-    running
 }
 
 async fn take(running: &Running, step: &Step) -> Result<(), TestCaseError> {
@@ -159,6 +164,49 @@ fn any_history_of_questions_and_writes_is_answered_as_sql_would() {
 #[test]
 fn so_it_is_with_a_cache_that_holds_almost_nothing() {
     histories(4 << 10);
+}
+
+/// The same at a slave, which is told by anyone of writes that have come, come, or never do.
+#[test]
+fn so_it_is_at_a_slave_whatever_its_peers_tell_it() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let pair = runtime.block_on(async {
+        let pair = pair(None).await;
+        seed(&pair.master).await;
+        pair
+    });
+    let config =
+        ProptestConfig { cases: 16, failure_persistence: None, ..ProptestConfig::default() };
+    let told = proptest::collection::vec((0_u8..16, -3_i64..4), 0..60);
+    TestRunner::new(config)
+        .run(&(steps(), told), |(steps, told)| {
+            runtime.block_on(async {
+                let mut told = told.into_iter();
+                for step in &steps {
+                    if let Some((n, ahead)) = told.next() {
+                        foretell(&subject(n), &pair.slave, ahead).await;
+                    }
+                    match step {
+                        Step::Ask(question) => ask_slave(&pair, question).await?,
+                        Step::Clear => take(&pair.slave, step).await?,
+                        Step::Write(_) => take(&pair.master, step).await?,
+                    }
+                }
+                Ok(())
+            })
+        })
+        .unwrap();
+}
+
+/// Asks the slave for an answer as new as the master's file.
+async fn ask_slave(pair: &Pair, question: &Question) -> Result<(), TestCaseError> {
+    let revision = pair.master.node.app().core().unwrap().store.confirmed();
+    let request = pair.slave.client.request(http::Method::POST, question.path());
+    let request = request.header("x-kamaitachi-min-revision", revision);
+    let answer = pair.slave.client.send(request.body(question.body().to_string().into()).unwrap());
+    let wanted = question.answer(&Truth::read(&pair.master.db()));
+    prop_assert_eq!(answer.await.data(), wanted, "{} of {}", question.path(), question.body());
+    Ok(())
 }
 
 /// Writes the number of the round into two indicators of every subject, round after round.
