@@ -90,7 +90,7 @@ impl Seat for NodeSeat {
     }
 
     /// Requests that come in between are told to try again; that is as long as closing and opening
-    /// take, not as long as copying took.
+    /// take, and other nodes to hand over what this one owns, not as long as copying took.
     async fn replace(&self, mark: &Mark) -> Result<(), String> {
         let before = self.app.state().unready();
         let mut aside = true;

@@ -15,16 +15,16 @@ use crate::support::{Answer, Q1, Q4, Running, SNAPSHOT, STATS, row};
 
 const PULL: &str = "/internal/cache/pull";
 const PUSH: &str = "/internal/cache/push";
-const SUBJECTS: usize = 60;
+pub(crate) const SUBJECTS: usize = 60;
 
 type Members = watch::Sender<Arc<[NodeAddr]>>;
 
-fn subject(number: usize) -> String {
+pub(crate) fn subject(number: usize) -> String {
     format!("33:{number:06}")
 }
 
 /// Generous, so that a busy machine does not fail a test.
-fn settings(nodes: watch::Receiver<Arc<[NodeAddr]>>) -> Settings {
+pub(crate) fn settings(nodes: watch::Receiver<Arc<[NodeAddr]>>) -> Settings {
     Settings {
         nodes: Found::following(nodes, Origin::Static),
         service: "kamaitachi-slave".into(),
@@ -86,16 +86,16 @@ impl Cluster {
     }
 }
 
-async fn ask(node: &Running, subject: &str) -> Answer {
+pub(crate) async fn ask(node: &Running, subject: &str) -> Answer {
     let body = json!({"subjects": subject, "ids": "net_profit"});
     node.client.post(SNAPSHOT, &body).await
 }
 
-fn cache(answer: &Answer) -> &str {
+pub(crate) fn cache(answer: &Answer) -> &str {
     answer.header("x-kamaitachi-cache").unwrap()
 }
 
-async fn entries(node: &Running) -> u64 {
+pub(crate) async fn entries(node: &Running) -> u64 {
     node.client.get(STATS).await.data()["cache"]["entries"].as_u64().unwrap()
 }
 
@@ -103,7 +103,7 @@ fn addr(node: &Running) -> String {
     node.node.local_addr().to_string()
 }
 
-fn owned<'a>(ring: &'a [&'a Running], by: &Running) -> Vec<String> {
+pub(crate) fn owned<'a>(ring: &'a [&'a Running], by: &Running) -> Vec<String> {
     let ring = Ring::new(ring.iter().map(|node| addr(node)), DEFAULT_REPLICAS, Spread::Plain);
     let owner = |subject: &String| ring.name(ring.owner(subject.as_bytes()).unwrap()).unwrap();
     (0..SUBJECTS).map(subject).filter(|subject| owner(subject) == addr(by)).collect()

@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use super::{addr, directory, end_equal, in_step, record, replication, slave, store, until};
+use super::{
+    addr, directory, end_equal, has_started_from_copies, in_step, record, replication, slave,
+    store, until,
+};
 use crate::support::{INGEST, PERIOD, Q1, Q2, Running, SNAPSHOT, STATS, row, year_2020};
 
 #[tokio::test]
@@ -112,11 +115,8 @@ async fn what_others_write_to_a_slaves_file_is_gone_after_a_new_copy() {
     let conn = rusqlite::Connection::open(slave.db()).unwrap();
     conn.execute("UPDATE finance_data SET operating_income = -1", []).unwrap();
     drop(conn);
-    until("it starts from a copy again", async || {
-        slave.client.get(STATS).await.status == 200
-            && replication(&slave.client).await["bootstraps"] == 2
-    })
-    .await;
+    until("it starts from a copy again", async || has_started_from_copies(&slave.client, 2).await)
+        .await;
     assert!(slave.db().with_extension("db.aside").exists(), "what was written is kept");
     end_equal(master, slave).await;
 }

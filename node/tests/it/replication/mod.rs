@@ -5,6 +5,7 @@ pub(crate) mod group;
 mod kills;
 mod partition;
 mod starting;
+mod warm;
 
 use std::{
     path::{Path, PathBuf},
@@ -74,6 +75,13 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
 /// What `/stats` says of replication.
 async fn replication(client: &Client) -> Value {
     client.get(STATS).await.data()["replication"].take()
+}
+
+/// Whether a slave is ready again, from so many copies. It answers nothing while one takes the place
+/// of its file.
+async fn has_started_from_copies(client: &Client, copies: u64) -> bool {
+    let stats = client.get(STATS).await;
+    stats.status == 200 && stats.data()["replication"]["bootstraps"] == copies
 }
 
 /// Waits until the slave has what the master has.
