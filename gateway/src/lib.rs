@@ -4,6 +4,7 @@
 //! workers share, start and end), [`worker`] (what each worker has of its own), [`stack`] (**the** place where the
 //! layers are composed), [`upstream`] (the connections to the nodes), [`respond`] (errors become answers).
 
+pub mod about;
 pub mod aggregate;
 pub mod blame;
 pub mod cap;

@@ -16,6 +16,7 @@ use kamaitachi_serve::server::Incoming;
 use tower::{Service, ServiceBuilder, retry::RetryLayer, util::Either};
 
 use crate::{
+    about::AboutLayer,
     blame::blame,
     cap::CapLayer,
     cluster::Refill,
@@ -79,7 +80,9 @@ where
         // What fails before a route has it is answered here; panics end here at the latest.
         .layer(AnswerLayer::counting_failures(metrics.recorder(NO_ROUTE)))
         // Before anything believes a header: who the client is, and what ends at this hop.
-        .layer(config.forward.clone());
+        .layer(config.forward.clone())
+        // What is asked of no resource has no route.
+        .layer(AboutLayer);
     text.push(format!("every request: {} → Route", order(&every_request)));
 
     let mut table = Table::builder();
@@ -104,7 +107,7 @@ where
             // May read the body, so it stands outside of what is repeated.
             .layer(route.key(config.limits.body_timeout))
             // What several nodes are asked about has tries of its own for each.
-            .option_layer(scatter::layer(route.locality, config.scatter, &pool))
+            .option_layer(scatter::layer(shared, route, &pool))
             // A request that was not taken comes back to here, and goes to the next node of the ring.
             .layer(RetryLayer::new(NextNode::new(tries, shared.budget.clone())))
             // A try that hangs does not fail: what is late is asked of the next node as well, within the same budget.
@@ -118,9 +121,8 @@ where
         let [outer, inner] = [order(&layers), order(&per_node(example))];
         text.push(format!("{}: {outer} → Select from {:?} → {inner}", route.name, route.target));
 
-        let client = connect(route.timeout);
-        let (known, RouteConfig { name, retry, breaker, .. }) =
-            (Arc::clone(cluster), route.clone());
+        let (client, known) = (connect(route.timeout), Arc::clone(cluster));
+        let RouteConfig { name, retry, breaker, .. } = route.clone();
         let member = move |addr: &NodeAddr| {
             let node = known.node(addr);
             let circuit = breaker.then(|| known.circuit(&name, addr)).flatten();

@@ -13,7 +13,7 @@ use prometheus_client::{
     metrics::MetricType,
 };
 
-use super::{Metrics, counts::BOUNDS, hedges::Outcome};
+use super::{Metrics, counts::BOUNDS, hedges::Outcome, scattered};
 use crate::{
     cluster::Cluster,
     config::NodeAddr,
@@ -35,6 +35,7 @@ impl Collector for All {
         self.requests(&mut encoder)?;
         self.limits(&mut encoder)?;
         self.hedges(&mut encoder)?;
+        self.scattered(&mut encoder)?;
         self.nodes(&mut encoder)?;
         self.discovery(&mut encoder)?;
         self.connections(&mut encoder)?;
@@ -88,6 +89,32 @@ impl All {
                 let labels = [("route", &*route.name), ("outcome", outcome.name())];
                 counter(&mut family, &labels, route.hedges.get(outcome))?;
             }
+        }
+        Ok(())
+    }
+
+    fn scattered(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let Some(metrics) = self.metrics.upgrade() else { return Ok(()) };
+        let help = "Questions split by the owners of their subjects, by how they were answered";
+        let mut family =
+            encoder.encode_descriptor("scatter_splits", help, None, MetricType::Counter)?;
+        for route in &metrics.routes {
+            for outcome in scattered::Outcome::ALL {
+                let labels = [("route", &*route.name), ("outcome", outcome.name())];
+                counter(&mut family, &labels, route.scattered.get(outcome))?;
+            }
+        }
+        let help = "Parts of questions that were split";
+        let mut family =
+            encoder.encode_descriptor("scatter_parts", help, None, MetricType::Counter)?;
+        for route in &metrics.routes {
+            counter(&mut family, &[("route", &route.name)], route.scattered.parts())?;
+        }
+        let help = "Parts that another node answered, in the place of the owner of their subjects";
+        let name = "scatter_parts_elsewhere";
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for route in &metrics.routes {
+            counter(&mut family, &[("route", &route.name)], route.scattered.elsewhere())?;
         }
         Ok(())
     }

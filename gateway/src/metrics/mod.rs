@@ -8,6 +8,7 @@ mod collect;
 mod counts;
 mod discovery;
 mod hedges;
+mod scattered;
 
 use std::{
     fmt,
@@ -24,6 +25,7 @@ use prometheus_client::registry::Registry;
 use crate::{cluster::Cluster, reason::Reason};
 use counts::{Counts, Sum};
 pub use hedges::Hedges;
+pub use scattered::Scattered;
 
 /// The name under which requests are counted that no route has.
 pub const NO_ROUTE: &str = "none";
@@ -43,6 +45,7 @@ struct Route {
     name: Arc<str>,
     recorders: Mutex<Vec<Arc<Counts>>>,
     hedges: Arc<Hedges>,
+    scattered: Arc<Scattered>,
 }
 
 /// Counts the requests of one route on one worker.
@@ -57,7 +60,12 @@ impl Metrics {
     pub fn new(routes: impl IntoIterator<Item = Arc<str>>, cluster: Arc<Cluster>) -> Arc<Self> {
         let names = routes.into_iter().chain([OWN.into(), NO_ROUTE.into()]);
         let routes: Vec<_> = names
-            .map(|name| Route { name, recorders: Mutex::default(), hedges: Arc::default() })
+            .map(|name| Route {
+                name,
+                recorders: Mutex::default(),
+                hedges: Arc::default(),
+                scattered: Arc::default(),
+            })
             .collect();
         Arc::new_cyclic(|this| {
             let mut registry = Registry::with_prefix("kamaitachi");
@@ -82,6 +90,13 @@ impl Metrics {
     pub fn hedges(&self, route: &str) -> Arc<Hedges> {
         let route = self.routes.iter().find(|known| *known.name == *route);
         route.map(|route| Arc::clone(&route.hedges)).unwrap_or_default()
+    }
+
+    /// The counts of what became of questions of `route` that were split. Nothing shows them if there is no such route.
+    #[must_use]
+    pub fn scattered(&self, route: &str) -> Arc<Scattered> {
+        let route = self.routes.iter().find(|known| *known.name == *route);
+        route.map(|route| Arc::clone(&route.scattered)).unwrap_or_default()
     }
 
     /// Also shows the connections of the server with these counters; the first one counts.

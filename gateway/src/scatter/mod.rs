@@ -21,25 +21,32 @@ mod merge;
 mod question;
 mod split;
 
+use std::sync::Arc;
+
 use kamaitachi_layers::{scatter::ScatterLayer, select::Pool};
 
-use crate::config::{Locality, Scatters};
+use crate::{
+    config::{Locality, RouteConfig},
+    gateway::Shared,
+};
 
 pub use merge::ByOwnerMerge;
 pub use split::ByOwner;
 
-/// The layer that splits by the members of `pool`, where the locality of a route asks for one.
+/// The layer of `route` that splits by the members of `pool`, where the route's locality asks for one.
 #[must_use]
 pub fn layer<E>(
-    locality: Locality,
-    config: Scatters,
+    shared: &Shared,
+    route: &RouteConfig,
     pool: &Pool<E>,
 ) -> Option<ScatterLayer<ByOwner<E>>> {
-    match locality {
+    match route.locality {
         Locality::FirstSubject => None,
         Locality::PerSubject => {
-            let split = ByOwner::new(pool.clone());
-            Some(ScatterLayer::new(split).at_once(config.at_once).limit(config.max_answers))
+            let (config, counts) = (shared.config.scatter, shared.metrics.scattered(&route.name));
+            let split = ByOwner::new(pool.clone(), Arc::clone(&counts));
+            let layer = ScatterLayer::new(split).at_once(config.at_once).limit(config.max_answers);
+            Some(layer.observing(move |event| counts.count(event)))
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Which part of a question goes where.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use http::{
@@ -18,6 +18,7 @@ use super::{
     merge::ByOwnerMerge,
     question::{Named, Question},
 };
+use crate::metrics::Scattered;
 
 /// Tells a node that a request is a part, and of how many subjects the whole is.
 pub(super) const X_KAMAITACHI_PART: HeaderName = HeaderName::from_static("x-kamaitachi-part");
@@ -25,30 +26,40 @@ pub(super) const X_KAMAITACHI_PART: HeaderName = HeaderName::from_static("x-kama
 /// Splits questions by the members of a pool to whom their subjects belong.
 pub struct ByOwner<E> {
     pool: Pool<E>,
+    counts: Arc<Scattered>,
+}
+
+/// What a member is to be asked about.
+struct Group {
+    /// Its name.
+    owner: Arc<str>,
+    /// The places of the names of its subjects.
+    places: Vec<usize>,
 }
 
 impl<E> ByOwner<E> {
     /// By the members of `pool`, as they come and go.
     #[must_use]
-    pub fn new(pool: Pool<E>) -> Self {
-        Self { pool }
+    pub fn new(pool: Pool<E>, counts: Arc<Scattered>) -> Self {
+        Self { pool, counts }
     }
 
-    /// The places of the names that each member is to be asked about; `None` where one member has them all.
-    fn groups(&self, named: &Named<'_>) -> Option<Vec<Vec<usize>>> {
+    /// What each member is to be asked about; `None` where one member has all.
+    fn groups(&self, named: &Named<'_>) -> Option<Vec<Group>> {
         let members = self.pool.members();
         if members.len() < 2 || named.names.len() < 2 {
             return None;
         }
-        let mut groups: Vec<Vec<usize>> = Vec::new();
+        let mut groups: Vec<Group> = Vec::new();
         let mut group_of = vec![None; members.len()];
         for (place, name) in named.names.iter().enumerate() {
             let owner = members.position(name.as_bytes())?;
             let group = *group_of[owner].get_or_insert_with(|| {
-                groups.push(Vec::new());
+                let owner = members.iter().nth(owner).map(|member| Arc::clone(member.name()));
+                groups.push(Group { owner: owner.unwrap_or_default(), places: Vec::new() });
                 groups.len() - 1
             });
-            groups[group].push(place);
+            groups[group].places.push(place);
         }
         (groups.len() > 1).then_some(groups)
     }
@@ -67,9 +78,9 @@ impl<E> Split for ByOwner<E> {
         }
         let named = Named::find(place, body)?;
         let groups = self.groups(&named)?;
-        let part = |places: &Vec<usize>| {
-            let key = RoutingKey::from(&*named.names[places[0]]);
-            Some(Part { key, body: named.body_about(places)? })
+        let part = |group: &Group| {
+            let key = RoutingKey::from(&*named.names[group.places[0]]);
+            Some(Part { key, body: named.body_about(&group.places)? })
         };
         let parts = groups.iter().map(part).collect::<Option<_>>()?;
         let fields = vec![
@@ -77,13 +88,17 @@ impl<E> Split for ByOwner<E> {
             // What is packed cannot be merged.
             (ACCEPT_ENCODING, HeaderValue::from_static("identity")),
         ];
-        Some(Parts { parts, fields, merge: ByOwnerMerge::new(question, &named, &groups) })
+        let (owners, places): (Vec<_>, Vec<_>) =
+            groups.into_iter().map(|group| (group.owner, group.places)).unzip();
+        let merge = ByOwnerMerge::new(question, &named, &places);
+        let merge = merge.counting(owners, Arc::clone(&self.counts));
+        Some(Parts { parts, fields, merge })
     }
 }
 
 impl<E> Clone for ByOwner<E> {
     fn clone(&self) -> Self {
-        Self { pool: self.pool.clone() }
+        Self { pool: self.pool.clone(), counts: Arc::clone(&self.counts) }
     }
 }
 

@@ -179,3 +179,14 @@ async fn the_key_is_looked_for_in_the_order_of_the_contract() {
     assert_eq!(rig.get("/data/anything").await.node(), owner);
     assert_eq!(rig.post("/data/anything", "{}").await.node(), owner);
 }
+
+#[tokio::test]
+async fn a_question_about_the_gateway_as_a_whole_is_answered_by_itself() {
+    let (rig, master, slave) = master_and_slave().await;
+    let answer = rig.send(request(Method::OPTIONS, "*", "")).await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    assert_eq!(answer.header("allow"), "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+    let other = rig.send(request(Method::GET, "*", "")).await;
+    assert_eq!(other.status, StatusCode::BAD_REQUEST);
+    assert!(master.seen.lock().is_empty() && slave.seen.lock().is_empty());
+}

@@ -103,6 +103,42 @@ async fn each_owner_is_asked_about_its_own_and_the_answer_names_all() {
 }
 
 #[tokio::test]
+async fn splits_parts_and_parts_that_others_answered_are_counted() {
+    let alive = Node::scripted(|seen| reply(seen, "hit")).await;
+    let refusing = Node::scripted(|seen| match names(seen).len() {
+        1 => Reply::status(StatusCode::BAD_REQUEST, "no"),
+        _ => reply(seen, "hit"),
+    })
+    .await;
+    let failing = |_: &Seen| Reply::status(StatusCode::INTERNAL_SERVER_ERROR, "no");
+    let failing = Node::scripted(failing).await;
+    let dead = nobody().await;
+    let cases = [
+        (alive.addr, "merged", 0),
+        (refusing.addr, "whole", 0),
+        (failing.addr, "failed", 0),
+        (dead, "merged", 1),
+    ];
+    let first = Node::scripted(|seen| reply(seen, "hit")).await;
+    for (second, outcome, elsewhere) in cases {
+        let addrs = [first.addr, second];
+        let subjects = addrs.map(|addr| owned_by(addr, &addrs)).join(",");
+        let gateway = Rig::with(crate::harness::configured(&addrs, None, PER_SUBJECT));
+        gateway.post(SNAPSHOT, json!({"subjects": subjects}).to_string()).await;
+        let metrics = gateway.admin("/metrics").await;
+        let of = |name: &str, labels: &str, n: u32| {
+            let line = format!("kamaitachi_scatter_{name}_total{{route=\"snapshot\"{labels}}} {n}");
+            assert!(metrics.text().lines().any(|said| said == line), "{line}\n{}", metrics.text());
+        };
+        of("parts", "", 2);
+        of("parts_elsewhere", "", elsewhere);
+        for one in ["merged", "whole", "failed"] {
+            of("splits", &format!(",outcome=\"{one}\""), u32::from(one == outcome));
+        }
+    }
+}
+
+#[tokio::test]
 async fn one_node_is_asked_unless_the_route_says_otherwise_or_all_is_its_own() {
     let pair = Pair::new(|seen| reply(seen, "hit"), |seen| reply(seen, "hit")).await;
     let first = Rig::start(&[&pair.nodes[0], &pair.nodes[1]], "");

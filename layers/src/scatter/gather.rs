@@ -20,8 +20,10 @@ use crate::{body::Body, eager};
 
 /// How it ended.
 pub(super) enum Gathered<B, R> {
-    /// With this answer.
-    Answer(Response<Body<R>>),
+    /// With this answer, which has a part of every part's.
+    Merged(Response<Body<R>>),
+    /// With the answer to one part.
+    Final(Response<Body<R>>),
     /// It cannot be answered in parts: here is the request as it was.
     Whole(Request<Body<B>>),
 }
@@ -130,7 +132,7 @@ where
                     self.answers[*place] = Some(answer);
                     self.running.swap_remove(at);
                 }
-                Poll::Ready(Ok(Ended::Final(answer))) => return Some(Ok(Gathered::Answer(answer))),
+                Poll::Ready(Ok(Ended::Final(answer))) => return Some(Ok(Gathered::Final(answer))),
                 Poll::Ready(Ok(Ended::Whole)) => return Some(Ok(Gathered::Whole(self.whole()))),
                 Poll::Ready(Err(error)) => return Some(Err(error)),
             }
@@ -155,7 +157,7 @@ where
                 // Whoever merges starts from a part's head, but the body is another.
                 answer.headers_mut().remove(CONTENT_LENGTH);
                 answer.headers_mut().remove(TRANSFER_ENCODING);
-                Gathered::Answer(answer.map(Body::buffered))
+                Gathered::Merged(answer.map(Body::buffered))
             }
             None => Gathered::Whole(whole),
         }

@@ -66,5 +66,5 @@ mod split;
 #[cfg(test)]
 mod tests;
 
-pub use service::{DEFAULT_AT_ONCE, DEFAULT_LIMIT, ResponseFuture, Scatter, ScatterLayer};
+pub use service::{DEFAULT_AT_ONCE, DEFAULT_LIMIT, Event, ResponseFuture, Scatter, ScatterLayer};
 pub use split::{Merge, Part, Parts, Split, Verdict};

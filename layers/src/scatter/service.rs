@@ -37,13 +37,37 @@ struct Settings<D> {
     split: D,
     at_once: NonZeroUsize,
     limit: usize,
+    observe: Option<Arc<Observe>>,
 }
+
+/// Something that happened to a request in parts, for whoever counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A request goes in so many parts.
+    Split {
+        /// How many.
+        parts: usize,
+    },
+    /// All parts were answered, and merged into one answer.
+    Merged,
+    /// The answer of one part, or its error, is the answer to the request.
+    Failed,
+    /// Parts would not do: the request is sent whole.
+    Whole,
+}
+
+type Observe = dyn Fn(Event) + Send + Sync;
 
 impl<D> ScatterLayer<D> {
     /// Splits by `split`; [`DEFAULT_AT_ONCE`] parts at a time, [`DEFAULT_LIMIT`] bytes of answers.
     #[must_use]
     pub fn new(split: D) -> Self {
-        Self::with(Settings { split, at_once: DEFAULT_AT_ONCE, limit: DEFAULT_LIMIT })
+        Self::with(Settings {
+            split,
+            at_once: DEFAULT_AT_ONCE,
+            limit: DEFAULT_LIMIT,
+            observe: None,
+        })
     }
 
     fn with(settings: Settings<D>) -> Self {
@@ -63,11 +87,19 @@ impl<D: Clone> ScatterLayer<D> {
     pub fn limit(self, limit: usize) -> Self {
         Self::with(Settings { limit, ..Arc::unwrap_or_clone(self.settings) })
     }
+
+    /// Tells `observe` what becomes of requests that go in parts.
+    #[must_use]
+    pub fn observing(self, observe: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        let observe: Option<Arc<Observe>> = Some(Arc::new(observe));
+        Self::with(Settings { observe, ..Arc::unwrap_or_clone(self.settings) })
+    }
 }
 
 impl<D: Clone> Clone for Settings<D> {
     fn clone(&self) -> Self {
-        Self { split: self.split.clone(), at_once: self.at_once, limit: self.limit }
+        let observe = self.observe.clone();
+        Self { split: self.split.clone(), at_once: self.at_once, limit: self.limit, observe }
     }
 }
 
@@ -91,6 +123,22 @@ impl<S, D> Layer<S> for ScatterLayer<D> {
 
     fn layer(&self, inner: S) -> Scatter<S, D> {
         Scatter { inner, settings: Arc::clone(&self.settings) }
+    }
+}
+
+fn tell(observe: Option<&Arc<Observe>>, event: Event) {
+    if let Some(observe) = observe {
+        observe(event);
+    }
+}
+
+impl Event {
+    fn of<B, R>(gathered: &Result<Gathered<B, R>, BoxError>) -> Self {
+        match gathered {
+            Ok(Gathered::Merged(_)) => Self::Merged,
+            Ok(Gathered::Final(_)) | Err(_) => Self::Failed,
+            Ok(Gathered::Whole(_)) => Self::Whole,
+        }
     }
 }
 
@@ -127,14 +175,15 @@ where
     }
 
     fn call(&mut self, request: Request<Body<B>>) -> Self::Future {
-        let Settings { split, at_once, limit } = &*self.settings;
+        let Settings { split, at_once, limit, observe } = &*self.settings;
         let inner = self.inner.clone();
         let parts = request.body().bytes().and_then(|body| split.split(Head::from(&request), body));
         let state = match parts.filter(|parts| !parts.parts.is_empty()) {
             None => State::Whole { inner: eager::call(inner, request) },
             Some(parts) => {
+                tell(observe.as_ref(), Event::Split { parts: parts.parts.len() });
                 let gather = Gather::new(inner, request, parts, at_once.get(), *limit);
-                State::Parts { gather: Box::new(gather) }
+                State::Parts { gather: Box::new(gather), observe: observe.clone() }
             }
         };
         ResponseFuture { state }
@@ -162,7 +211,7 @@ pin_project! {
     {
         Whole { #[pin] inner: Calling<S, Request<Body<B>>> },
         // Boxed, so that whole requests are as small as without it.
-        Parts { gather: Box<Gather<S, B, R, M>> },
+        Parts { gather: Box<Gather<S, B, R, M>>, observe: Option<Arc<Observe>> },
     }
 }
 
@@ -181,10 +230,16 @@ where
                 StateProj::Whole { inner } => {
                     return Poll::Ready(ready!(inner.poll(cx)).map_err(Into::into));
                 }
-                StateProj::Parts { gather } => match ready!(gather.poll(cx))? {
-                    Gathered::Answer(answer) => return Poll::Ready(Ok(answer)),
-                    Gathered::Whole(request) => eager::call(gather.inner(), request),
-                },
+                StateProj::Parts { gather, observe } => {
+                    let gathered = ready!(gather.poll(cx));
+                    tell(observe.as_ref(), Event::of(&gathered));
+                    match gathered? {
+                        Gathered::Merged(answer) | Gathered::Final(answer) => {
+                            return Poll::Ready(Ok(answer));
+                        }
+                        Gathered::Whole(request) => eager::call(gather.inner(), request),
+                    }
+                }
             };
             state.set(State::Whole { inner: whole });
         }

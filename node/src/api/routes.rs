@@ -171,6 +171,9 @@ const INTERNAL: &[Route] = &[
     post(hand_over::PUSH, &[(Method::POST, Endpoint::HandOverPush)]),
 ];
 
+/// What some path or other takes: the answer to `OPTIONS *` (RFC 9110, 9.3.7).
+const ALL: &str = "GET, HEAD, POST, DELETE, OPTIONS";
+
 /// Where a request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Destination<'p> {
@@ -208,6 +211,9 @@ impl Routes {
     /// # Errors
     /// [`Failure::UnknownPath`] and [`Failure::MethodNotAllowed`].
     pub fn find<'p>(&self, method: &Method, path: &'p str) -> Result<Destination<'p>, Failure> {
+        if path == "*" && method == Method::OPTIONS {
+            return Ok(Destination::Options { allow: ALL });
+        }
         let path = path.strip_suffix('/').unwrap_or(path);
         let found = self.paths.at(path).map_err(|_| Failure::UnknownPath)?;
         let route = *found.value;
@@ -264,6 +270,16 @@ mod tests {
             }
             let options = Destination::Options { allow: route.allow };
             assert_eq!(routes.find(&Method::OPTIONS, route.path), Ok(options));
+        }
+    }
+
+    #[test]
+    fn a_question_about_the_whole_is_told_every_method_that_is_somewhere() {
+        let found = Routes::new().find(&Method::OPTIONS, "*");
+        assert_eq!(found, Ok(Destination::Options { allow: ALL }));
+        for route in TABLE {
+            let is_there = |one| ALL.split(", ").any(|all| all == one);
+            assert!(route.allow.split(", ").all(is_there), "{}", route.path);
         }
     }
 

@@ -35,6 +35,9 @@ async fn every_path_answers_with_and_without_a_slash_and_tells_its_methods() {
             );
         }
     }
+    let whole = ask(&node.client, Method::OPTIONS, "*").await;
+    let allow = whole.header("allow").unwrap();
+    assert_eq!((whole.status.as_u16(), allow), (204, "GET, HEAD, POST, DELETE, OPTIONS"));
     for path in
         ["/", "/nope", "/kamaitachi/api/data/v1", "/kamaitachi/api/data/v1/recent", "/HEALTH"]
     {

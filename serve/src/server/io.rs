@@ -69,7 +69,7 @@ impl Io {
                 Poll::Ready(Peek::More)
             }
             Poll::Ready(_) => Poll::Ready(Peek::Over),
-            Poll::Pending if self.state.overdue().is_some() || self.shared.drop_fresh() => {
+            Poll::Pending if self.state.overdue().is_some() || self.shared.drop_idle() => {
                 Poll::Ready(Peek::Over)
             }
             Poll::Pending => Poll::Pending,

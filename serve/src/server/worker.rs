@@ -31,8 +31,9 @@ use super::{
 };
 use crate::limits::{Counters, Limits};
 
-/// How long a drained connection that never sent a byte is given to send its first.
-const FRESH_GRACE: Millis = 300;
+/// How long a drained connection on which nothing is under way is given for one more request, whose answer says that the
+/// connection ends: who is about to send on it would otherwise lose what it sends.
+const GRACE: Millis = 300;
 /// Bytes read from a socket at a time, at most.
 const SCRATCH: usize = 64 * 1024;
 /// Accepting goes on after this long where it failed, and up to this long where it fails again.
@@ -67,10 +68,10 @@ impl Shared {
         self.draining_since.get().is_some()
     }
 
-    /// Whether connections that never sent a byte have had their chance.
-    pub(super) fn drop_fresh(&self) -> bool {
+    /// Whether connections on which nothing is under way have had their chance.
+    pub(super) fn drop_idle(&self) -> bool {
         let since = self.draining_since.get();
-        since.is_some_and(|since| self.clock.now().saturating_sub(since) >= FRESH_GRACE)
+        since.is_some_and(|since| self.clock.now().saturating_sub(since) >= GRACE)
     }
 }
 

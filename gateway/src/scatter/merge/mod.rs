@@ -3,7 +3,7 @@
 mod answers;
 mod page;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use http::Response;
@@ -13,6 +13,7 @@ use super::{
     head,
     question::{Named, Question},
 };
+use crate::{metrics::Scattered, stack::X_KAMAITACHI_NODE};
 use answers::{ByDate, Newest, Period, Records};
 use page::{Page, Row};
 
@@ -28,6 +29,9 @@ pub struct ByOwnerMerge {
     question: Question,
     /// For each subject in the order of the request the part that asks about it; only where that order counts.
     order: Vec<(Box<str>, usize)>,
+    /// The owners of the parts' subjects, by the parts.
+    owners: Vec<Arc<str>>,
+    counts: Arc<Scattered>,
 }
 
 impl ByOwnerMerge {
@@ -41,7 +45,12 @@ impl ByOwnerMerge {
             let names = named.names.iter().map(|name| Box::from(&**name));
             order = names.zip(part_of).collect();
         }
-        Self { question, order }
+        Self { question, order, owners: Vec::new(), counts: Arc::default() }
+    }
+
+    /// Tells `counts` how many parts others than these have answered.
+    pub(super) fn counting(self, owners: Vec<Arc<str>>, counts: Arc<Scattered>) -> Self {
+        Self { owners, counts, ..self }
     }
 
     fn body(&self, texts: &[&str]) -> Option<String> {
@@ -77,6 +86,11 @@ impl ByOwnerMerge {
 
 impl Merge for ByOwnerMerge {
     fn merge(self, answers: Vec<Response<Bytes>>) -> Option<Response<Bytes>> {
+        let answered = answers.iter().map(|answer| answer.headers().get(&X_KAMAITACHI_NODE));
+        let elsewhere = answered
+            .zip(&self.owners)
+            .filter(|(node, owner)| node.is_some_and(|node| node.as_bytes() != owner.as_bytes()));
+        self.counts.count_elsewhere(elsewhere.count() as u64);
         let texts: Result<Vec<&str>, _> =
             answers.iter().map(|answer| std::str::from_utf8(answer.body())).collect();
         let merged = texts.ok().and_then(|texts| self.body(&texts));

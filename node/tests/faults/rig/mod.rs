@@ -1,6 +1,6 @@
 //! What every test of faults needs: processes, a client, and ways to do them harm.
 
-#![allow(dead_code, reason = "two test programs share it, and neither uses all of it")]
+#![allow(dead_code, unused_imports, reason = "test programs share it, and none uses all of it")]
 
 pub(crate) mod http;
 pub(crate) mod inject;

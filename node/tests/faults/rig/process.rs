@@ -98,6 +98,11 @@ impl Process {
         run("kill", &["-s", signal, &self.pid().to_string()]);
     }
 
+    /// Whether it has ended.
+    pub(crate) fn is_gone(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Waits for its end.
     pub(crate) fn end(mut self) -> ExitStatus {
         self.child.wait().unwrap()

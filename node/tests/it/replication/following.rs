@@ -30,6 +30,36 @@ async fn a_reader_at_a_slave_sees_what_it_wrote_at_the_master() {
 }
 
 #[tokio::test]
+async fn what_statistics_tell_of_replication_is_in_the_document() {
+    let master = Running::master().await;
+    let slave = slave(&addr(&master).await, directory()).await;
+    until("the slave follows", async || {
+        replication(&master.client).await["followers"][0]["state"] == "following"
+    })
+    .await;
+    let document = master.client.get("/openapi.json").await.json();
+    let schemas = &document["components"]["schemas"];
+    let keys = |value: &serde_json::Value| {
+        let mut keys: Vec<_> = value.as_object().unwrap().keys().cloned().collect();
+        keys.sort();
+        keys
+    };
+    for (node, schema) in [(&master, "ReplicationOfMaster"), (&slave, "ReplicationOfSlave")] {
+        let stats = node.client.get(STATS).await.data();
+        let undocumented: Vec<_> = keys(&stats)
+            .into_iter()
+            .filter(|key| schemas["Stats"]["properties"][key].is_null())
+            .collect();
+        assert!(undocumented.is_empty(), "{undocumented:?}");
+        assert_eq!(keys(&stats["replication"]), keys(&schemas[schema]["properties"]));
+    }
+    let follower = &replication(&master.client).await["followers"][0];
+    let items = &schemas["ReplicationOfMaster"]["properties"]["followers"]["items"];
+    assert_eq!(keys(follower), keys(&items["properties"]));
+    end_equal(master, slave).await;
+}
+
+#[tokio::test]
 async fn all_that_can_be_written_arrives() {
     let master = Running::master().await;
     master.client.ingest(&year_2020()).await;

@@ -213,7 +213,7 @@ impl Wire {
         let (now, used) = (self.shared.clock.now(), self.state.used.get());
         if begun {
             self.state.wait_for(Wait::Head, now);
-        } else if self.shared.draining() && (used || self.shared.drop_fresh()) {
+        } else if self.shared.drop_idle() {
             return false;
         } else if used {
             self.state.wait_for(Wait::Request, now);
