@@ -151,8 +151,9 @@ impl Head {
             return Err(Violation::RequestLine);
         }
         self.old_version = match version {
-            b" HTTP/1.1" => false,
             b" HTTP/1.0" => true,
+            // Newer minor versions are read as the newest one known (RFC 9110, section 2.5).
+            [b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => false,
             [b' ', b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
                 return Err(Violation::Version);
             }

@@ -72,7 +72,8 @@ fn request(rest: &mut &[u8]) -> Option<bool> {
         return Some(false);
     }
     let old = version == b"HTTP/1.0";
-    if !(old || version == b"HTTP/1.1") || fields.len() > LIMITS.headers || target[0] != b'/' {
+    let new = matches!(version, [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9']);
+    if !(old || new) || fields.len() > LIMITS.headers || target[0] != b'/' {
         return Some(false);
     }
     let parsed: Option<Vec<_>> =
