@@ -10,7 +10,7 @@ use clap::{Parser, Subcommand};
 #[command(name = "kamaitachi-loadtest", version, args_override_self = true)]
 #[command(
     after_help = "Exit status: 0 all answers right, 1 any answer wrong or failed, 2 usage.\n\
-    Each option can stand in a TOML file under [load], or in the environment as \
+    Each option can stand in a file under [load], or in the environment as \
     KAMAITACHI__LOAD__OPTION; the command line wins over the environment, that over the file."
 )]
 pub struct Args {
@@ -18,7 +18,7 @@ pub struct Args {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// TOML file with any of these options in its table `load`
+    /// TOML file, or INI by its extension, with any of these options in its section `load`
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 

@@ -17,5 +17,6 @@ pub mod run;
 pub mod schedule;
 pub mod settings;
 pub mod stats;
+pub mod stop;
 pub mod timeline;
 pub mod workload;

@@ -13,6 +13,7 @@ use kamaitachi_loadtest::{
     run::{Plan, run},
     settings,
     stats::Cluster,
+    stop::Stop,
     workload::{Generator, Workload},
 };
 
@@ -20,8 +21,12 @@ fn main() -> ExitCode {
     let args = match settings::read(std::env::args_os(), std::env::vars()) {
         Ok(args) => args,
         Err(why) => {
-            let _ = why.print();
-            return ExitCode::from(u8::try_from(why.exit_code()).unwrap_or(2));
+            if why.exit_code() == 0 {
+                let _ = why.print();
+                return ExitCode::SUCCESS;
+            }
+            eprintln!("{}", settings::one_line(&why));
+            return ExitCode::from(2);
         }
     };
     if let Some(Command::Completions { shell }) = args.command {
@@ -33,7 +38,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(why) => {
-            eprintln!("kamaitachi-loadtest: {}", why.message);
+            eprintln!("error: {}", why.message);
             ExitCode::from(why.code)
         }
     }
@@ -67,9 +72,15 @@ fn measure(args: &Args) -> Result<bool, Failure> {
         made.map(Arc::new).map_err(|why| usage(format!("--answers {}: {why}", file.display())))
     });
     let answers = answers.transpose()?;
-    let report = runtime.block_on(Harness::new(args, oracle, answers.clone()).report());
+    let report = runtime.block_on(async {
+        let stop = Stop::on_signals().map_err(|why| broken(format!("can't start: {why}")))?;
+        Ok(Harness::new(args, oracle, answers.clone(), stop).report().await)
+    })?;
     if let Some(answers) = answers {
         answers.flush().map_err(|why| broken(format!("--answers: {why}")))?;
+    }
+    if report.rows.is_empty() {
+        return Err(broken("stopped before anything was measured".to_owned()));
     }
     let json = serde_json::to_string_pretty(&report).map_err(|why| broken(why.to_string()))?;
     if args.json {
@@ -128,17 +139,23 @@ struct Harness<'a> {
     targets: Vec<Target>,
     cluster: Cluster,
     answers: Option<Arc<Answers>>,
+    stop: Stop,
 }
 
 impl<'a> Harness<'a> {
-    fn new(args: &'a Args, oracle: Option<Arc<Oracle>>, answers: Option<Arc<Answers>>) -> Self {
+    fn new(
+        args: &'a Args,
+        oracle: Option<Arc<Oracle>>,
+        answers: Option<Arc<Answers>>,
+        stop: Stop,
+    ) -> Self {
         let headers = args.all_headers();
         let target = Target::new(&args.target, &headers);
         let nodes: Vec<_> =
             args.nodes_addr.iter().map(|node| Target::new(node, &headers)).collect();
         let cluster = Cluster::new(&target, &nodes);
         let targets = if nodes.is_empty() { vec![target] } else { nodes };
-        Self { args, oracle, targets, cluster, answers }
+        Self { args, oracle, targets, cluster, answers, stop }
     }
 
     async fn report(&self) -> Report {
@@ -147,14 +164,14 @@ impl<'a> Harness<'a> {
         if args.all {
             // With --repeat as it is published, unless another one is asked for.
             let hot = if args.repeat > 1 { args.repeat } else { 10 };
-            rows.push(self.row("S1 hot", 1, hot, Caches::Hot).await);
-            rows.push(self.row("S1 cold", 1, 1, Caches::Cold).await);
+            rows.extend(self.row("S1 hot", 1, hot, Caches::Hot).await);
+            rows.extend(self.row("S1 cold", 1, 1, Caches::Cold).await);
             for (name, scenario) in [("S2 hot", 2), ("S3 hot", 3), ("S4 hot", 4)] {
-                rows.push(self.row(name, scenario, hot, Caches::Hot).await);
+                rows.extend(self.row(name, scenario, hot, Caches::Hot).await);
             }
         } else {
             let name = format!("S{}", args.scenario);
-            rows.push(self.row(&name, args.scenario, args.repeat, Caches::Kept).await);
+            rows.extend(self.row(&name, args.scenario, args.repeat, Caches::Kept).await);
         }
         let bases = if args.nodes_addr.is_empty() {
             std::slice::from_ref(&args.target)
@@ -170,7 +187,8 @@ impl<'a> Harness<'a> {
         }
     }
 
-    async fn row(&self, name: &str, scenario: u8, repeat: u64, caches: Caches) -> Row {
+    /// One row of the table; none where the harness was stopped before it was begun.
+    async fn row(&self, name: &str, scenario: u8, repeat: u64, caches: Caches) -> Option<Row> {
         let args = self.args;
         let mut generator = Generator::new(scenario, args.seed, args.zipf);
         let workload = Arc::new(Workload::new(&mut generator, args.requests(), repeat));
@@ -185,6 +203,7 @@ impl<'a> Harness<'a> {
             timeout: args.timeout,
             oracle: self.oracle.clone(),
             answers: None,
+            stop: self.stop.clone(),
         };
         if caches == Caches::Cold && !self.cluster.clear().await {
             eprintln!(
@@ -195,6 +214,9 @@ impl<'a> Harness<'a> {
         if first > 0 {
             plan.requests = Some(first);
             run(&plan, Arc::new(Progress::new(&format!("{name} warm-up"), Some(first)))).await;
+        }
+        if self.stop.is_asked() {
+            return None;
         }
         plan.requests = args.limit();
         plan.duration = args.duration;
@@ -216,6 +238,6 @@ impl<'a> Harness<'a> {
             rate: args.rate,
             hits,
         };
-        Row::new(about, measured)
+        Some(Row::new(about, measured))
     }
 }

@@ -124,6 +124,9 @@ impl Oracle {
         if answer.get("status_code").and_then(Value::as_i64) != Some(0) {
             return Err(format!("status_code is not 0: {}", shown(&answer)));
         }
+        if answer.get("status_msg").and_then(Value::as_str) != Some("success") {
+            return Err(format!("status_msg is not \"success\": {}", shown(&answer)));
+        }
         let rows = answer.get("data").and_then(Value::as_array);
         let rows = rows.ok_or_else(|| format!("data is no array: {}", shown(&answer)))?;
         let right = self.answer(query);
@@ -133,12 +136,14 @@ impl Oracle {
         for (place, (row, (subject, figures))) in rows.iter().zip(&right).enumerate() {
             let named = row.pointer("/subject/subject").and_then(Value::as_str);
             if named != Some(subject) {
-                return Err(format!("row {place} is of {named:?} instead of {subject}"));
+                let named = named.unwrap_or("nobody");
+                return Err(format!("row {place} is of {named} instead of {subject}"));
             }
             for (name, right) in self.facts.get(subject).into_iter().flatten() {
                 let given = row.pointer(&format!("/subject/{name}"));
                 if given != Some(right) {
-                    return Err(format!("{name} of {subject} is {given:?} instead of {right}"));
+                    let given = given.map_or("missing".to_owned(), Value::to_string);
+                    return Err(format!("{name} of {subject} is {given} instead of {right}"));
                 }
             }
             let data = row.get("data").and_then(Value::as_object);
@@ -181,11 +186,10 @@ fn same_figures(given: &Map<String, Value>, right: &Map<String, Value>) -> Resul
         let (a, b) =
             (given.get(name).and_then(Value::as_f64), right.get(name).and_then(Value::as_f64));
         if a != b || !given.contains_key(name) {
-            return Err(format!(
-                "{name} is {:?} instead of {:?}",
-                given.get(name),
-                right.get(name)
-            ));
+            let words = |data: &Map<String, Value>| {
+                data.get(name).map_or("missing".to_owned(), Value::to_string)
+            };
+            return Err(format!("{name} is {} instead of {}", words(given), words(right)));
         }
     }
     Ok(())
@@ -258,11 +262,15 @@ mod tests {
             let data: Value = serde_json::from_str(data).unwrap();
             let rows =
                 [json!({"subject": first, "data": data}), json!({"subject": second, "data": {}})];
-            json!({"status_code": 0, "data": rows}).to_string()
+            json!({"status_code": 0, "status_msg": "success", "data": rows}).to_string()
         };
         let renamed = body(SUBJECTS[0], r#"{"operating_income":1.5}"#).replace("213001", "213002");
         assert!(oracle.check(&query(-1, None), renamed.as_bytes()).is_err());
         let check = |body: String| oracle.check(&query(-1, None), body.as_bytes());
+        let other = body(SUBJECTS[0], r#"{"operating_income":1.5}"#).replace("success", "ok");
+        assert!(check(other).unwrap_err().contains("status_msg"));
+        let missing = check(body(SUBJECTS[0], "{}")).unwrap_err();
+        assert!(missing.ends_with("operating_income is missing instead of 1.5"), "{missing}");
         assert_eq!(check(body(SUBJECTS[0], r#"{"operating_income":1.5}"#)), Ok(()));
         for (subject, data) in [
             (SUBJECTS[2], r#"{"operating_income":1.5}"#),

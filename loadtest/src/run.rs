@@ -12,6 +12,7 @@ use crate::{
     progress::Progress,
     record::{Outcome, Record, Times},
     schedule::{Schedule, Turn},
+    stop::Stop,
     workload::{SNAPSHOT, Workload},
 };
 
@@ -36,6 +37,8 @@ pub struct Plan {
     pub oracle: Option<Arc<Oracle>>,
     /// Where every answer is noted, where that is wanted.
     pub answers: Option<Arc<Answers>>,
+    /// Ends the run before its time.
+    pub stop: Stop,
 }
 
 /// What a run measured.
@@ -47,7 +50,7 @@ pub struct Measured {
     pub took: Duration,
 }
 
-/// Runs to the end of the schedule.
+/// Runs to the end of the schedule, or until it is stopped; what was sent is waited for.
 pub async fn run(plan: &Plan, progress: Arc<Progress>) -> Measured {
     let schedule = Arc::new(Schedule::new(plan.requests, plan.duration, plan.rate));
     let mut connections = JoinSet::new();
@@ -82,9 +85,13 @@ struct Sender {
 
 impl Sender {
     async fn run(mut self) -> Record {
+        let mut stop = self.plan.stop.clone();
         while let Some(turn) = self.schedule.next() {
             if let Some(due) = turn.due {
-                tokio::time::sleep_until(due).await;
+                tokio::select! { () = tokio::time::sleep_until(due) => {}, () = stop.asked() => {} }
+            }
+            if stop.is_asked() {
+                break;
             }
             self.send(turn).await;
         }

@@ -48,6 +48,17 @@ fn usage(why: String) -> clap::Error {
     Args::command().error(clap::error::ErrorKind::InvalidValue, why)
 }
 
+/// A usage error on one line, without the usage itself.
+#[must_use]
+pub fn one_line(error: &clap::Error) -> String {
+    let said = error.render().to_string();
+    let lines = said.lines().map(str::trim).filter(|line| !line.is_empty());
+    let about =
+        lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let joined = about.collect::<Vec<_>>().join("; ").replace(":; ", ": ");
+    format!("{joined} (see --help)")
+}
+
 fn double_dash(arg: OsString) -> OsString {
     match arg.to_str() {
         Some(text)
@@ -64,17 +75,66 @@ fn double_dash(arg: OsString) -> OsString {
 fn from_file(file: &Path) -> Result<Vec<OsString>, String> {
     let name = file.display();
     let text = std::fs::read_to_string(file).map_err(|e| format!("{name}: {e}"))?;
-    let table: toml::Table = text.parse().map_err(|e| format!("{name}: {e}"))?;
+    let is_ini = file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("ini"));
+    let table = if is_ini { ini(&text) } else { toml(&text) };
+    let table = table.map_err(|why| format!("{name}: {why}"))?;
     let mut options = Vec::new();
     for (section, keys) in table {
         let Some(keys) = keys.as_table().filter(|_| section == "load") else {
             return Err(format!("{name}: unknown key `{section}`; everything stands under [load]"));
         };
         for (key, value) in keys {
-            options.extend(option(key, value).map_err(|why| format!("{name}: load.{key}: {why}"))?);
+            let here = |why| format!("{name}: load.{key}: {why}");
+            let given = option(key, value).map_err(here)?;
+            // Tried by itself, so that a value that is refused is told by its key.
+            let line = std::iter::once("kamaitachi-loadtest".into()).chain(given.iter().cloned());
+            parse(line.collect()).map_err(|why| here(reason(&why)))?;
+            options.extend(given);
         }
     }
     Ok(options)
+}
+
+/// Why an option was refused, without what clap says around it.
+fn reason(error: &clap::Error) -> String {
+    let said = one_line(error);
+    let said = said.trim_start_matches("error: ").trim_end_matches(" (see --help)");
+    said.split_once(">': ").map_or(said, |(_, why)| why).to_owned()
+}
+
+fn toml(text: &str) -> Result<toml::Table, String> {
+    text.parse().map_err(|error: toml::de::Error| {
+        let before = &text[..error.span().map_or(0, |span| span.start)];
+        format!("line {}: {}", before.matches('\n').count() + 1, error.message())
+    })
+}
+
+/// Sections of `KEY = VALUE`, and comments from `;` or `#` at the start of a line. Lists are separated by commas.
+fn ini(text: &str) -> Result<toml::Table, String> {
+    let (mut sections, mut section) = (toml::Table::new(), String::new());
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with([';', '#']) {
+            continue;
+        }
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            name.trim().clone_into(&mut section);
+            continue;
+        }
+        let Some((key, value)) = line.split_once('=') else {
+            return Err(format!("line {number}: expected KEY = VALUE or [SECTION]"));
+        };
+        let (key, value) = (key.trim(), value.trim().trim_matches('"').to_owned());
+        let keys =
+            sections.entry(&*section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        let twice = keys
+            .as_table_mut()
+            .is_some_and(|keys| keys.insert(key.to_owned(), value.into()).is_some());
+        if twice {
+            return Err(format!("line {number}: {section}.{key} is set twice"));
+        }
+    }
+    Ok(sections)
 }
 
 /// One key and its value as command-line options.
@@ -158,6 +218,21 @@ mod tests {
         let (_dir, path) = file("[load]\nscenaro = 1");
         let why = read(line(&format!("x --config {path}")), []).unwrap_err().to_string();
         assert!(why.contains("load.scenaro") && why.contains("did you mean `scenario`"), "{why}");
+    }
+
+    #[test]
+    fn an_ini_file_says_what_a_toml_file_says() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("load.INI");
+        let text = "; mine\n[load]\nrequests = 5\nverify=true\ntarget = http://a:1/data\n\
+                    nodes_addr = http://a:2,http://a:3\n# end\nheader = \"A: b\"\n";
+        std::fs::write(&path, text).unwrap();
+        let args = read(line(&format!("x --config {}", path.display())), []).unwrap();
+        assert_eq!((args.requests, args.verify, args.nodes_addr.len()), (Some(5), true, 2));
+        assert_eq!(
+            (args.target.to_string(), args.headers.len()),
+            ("http://a:1/data".to_owned(), 1)
+        );
     }
 
     #[test]

@@ -4,9 +4,10 @@
 
 use std::{
     convert::Infallible,
+    io::{BufRead, BufReader},
     net::SocketAddr,
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
     sync::Arc,
     time::Duration,
 };
@@ -69,7 +70,9 @@ async fn answer(
         }
         Manner::Right | Manner::Wrong => {
             let rows = right(&oracle, &query, manner == Manner::Wrong);
-            Ok(Response::new(json!({"status_code": 0, "data": rows}).to_string().into()))
+            Ok(Response::new(
+                json!({"status_code": 0, "status_msg": "success", "data": rows}).to_string().into(),
+            ))
         }
     }
 }
@@ -218,8 +221,54 @@ fn usage_errors_exit_2() {
     ] {
         let output = harness(bad);
         assert_eq!(output.status.code(), Some(2), "{bad:?}");
-        assert!(!output.stderr.is_empty());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.starts_with("error: ") && said.lines().count() == 1, "{bad:?}: {said}");
     }
+}
+
+#[test]
+fn a_mistake_in_a_file_is_one_line_that_names_file_key_and_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text, words) in [
+        ("a.toml", "[load]\nrequsts = 5", ["load.requsts", "did you mean `requests`"]),
+        ("b.toml", "[load]\nrequests = 'x'", ["load.requests", "invalid digit"]),
+        ("c.toml", "[load]\nrate = -1", ["load.rate", "expected requests a second"]),
+        ("d.toml", "[load\nrequests = 5", ["line 1", "]"]),
+        ("e.ini", "; mine\n[load]\nscenario = 9", ["load.scenario", "9 is not in 1..=4"]),
+        ("f.ini", "[load]\nrequests = 5\nrequests = 6", ["load.requests", "twice"]),
+        ("g.ini", "[load]\nrequests", ["line 2", "expected KEY = VALUE"]),
+    ] {
+        let file = dir.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        let output = harness(&["--config", &file.display().to_string()]);
+        assert_eq!(output.status.code(), Some(2), "{text}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.lines().count() == 1 && said.contains(name), "{said}");
+        assert!(words.iter().all(|word| said.contains(word)), "{said}");
+    }
+}
+
+#[test]
+fn a_stopped_run_reports_what_was_measured_and_exits_as_its_answers_were() {
+    let (_dir, db) = database();
+    let target = format!("http://{}/data", serve(&db, Manner::Right));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_kamaitachi-loadtest"))
+        .args(["--target", &target, "--rate", "50", "--duration", "1h", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The first line of progress: by then the signal is listened for.
+    let mut progress = BufReader::new(child.stderr.take().unwrap()).lines();
+    progress.next().unwrap().unwrap();
+    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(kill.success());
+    let told: Vec<String> = progress.map(Result::unwrap).collect();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{told:?}");
+    let report: Report = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(report.rows[0].requests > 0 && report.rows[0].errors == 0);
+    assert!(told.iter().any(|line| line.starts_with("stopping")), "{told:?}");
 }
 
 #[test]

@@ -41,6 +41,7 @@
 mod de;
 mod env;
 mod error;
+mod ini;
 mod mistakes;
 mod nearest;
 #[cfg(test)]

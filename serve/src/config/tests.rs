@@ -157,6 +157,22 @@ fn ini_text_is_read_as_what_the_key_wants() {
 }
 
 #[test]
+fn ini_text_that_says_two_things_or_nothing_is_refused_by_its_line() {
+    for (text, told) in [
+        ("[server]\nport = 1\n\n[server]\nport = 2", "line 5: `server.port` is set twice"),
+        ("port = 1\nport: 2", "line 2: `port` is set twice"),
+        ("; x\n[server]\nport 5", "line 3: expected KEY = VALUE or [SECTION]"),
+        ("[server", "line 1: expected ]"),
+    ] {
+        let error = load_text::<Raw>(text, Format::Ini, &Env::default()).err().unwrap();
+        assert_eq!(error.report(), format!("text: {told}"));
+    }
+    let both = "[server]\nport = 1\n[cache]\nttl = 1\n[server]\nhost = a:b=c";
+    let raw: Raw = load_text(both, Format::Ini, &Env::default()).unwrap();
+    assert_eq!((raw.server.port, &*raw.server.host), (1, "a:b=c"));
+}
+
+#[test]
 fn every_mistake_of_a_file_is_told_at_once() {
     let lines = report(toml(
         r#"

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, rc::Rc};
 
 use config::{FileFormat, Source, ValueKind};
 
-use super::{Format, Mistake, Mistakes};
+use super::{Format, Mistake, Mistakes, ini};
 
 /// A value and where it came from.
 #[derive(Clone, Debug)]
@@ -44,6 +44,9 @@ impl Node {
             Format::Toml => (FileFormat::Toml, true),
             Format::Ini => (FileFormat::Ini, false),
         };
+        if format == Format::Ini {
+            ini::check(text)?;
+        }
         let table = config::File::from_str(text, kind).collect().map_err(|e| one_line(&e))?;
         let mut root = Self::empty();
         for (key, value) in table {

@@ -54,7 +54,8 @@ impl fmt::Display for Given<'_> {
             Self::Null => f.write_str("null"),
             Self::Bool(value) => value.fmt(f),
             Self::Integer(value) => value.fmt(f),
-            Self::Number(value) => value.fmt(f),
+            // With its point or exponent, as it has to be told from an integer.
+            Self::Number(value) => fmt::Debug::fmt(value, f),
             Self::Text(text) => write!(f, "\"{}\"", Quoted(text)),
             Self::List(_) => f.write_str("an array"),
             Self::Map(_) => f.write_str("an object"),

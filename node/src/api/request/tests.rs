@@ -94,7 +94,8 @@ fn subjects_and_topic_stand_alone_or_together_but_not_both_empty() {
     for body in ["{}", r#"{"subjects":" , ","topic":""}"#, r#"{"subjects":[],"topic":null}"#] {
         refused(scope(body), &["`subjects`", "`topic`", "at least one"]);
     }
-    refused(scope(r#"{"topic":5}"#), &["`topic`", "got 5", "a string"]);
+    refused(scope(r#"{"topic":5}"#), &["`topic`", "got 5,", "a string"]);
+    refused(scope(r#"{"topic":5.0}"#), &["`topic`", "got 5.0,", "a string"]);
 }
 
 #[test]
