@@ -11,6 +11,7 @@ mod listen;
 mod policy;
 mod route;
 mod scatter;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod upstream;
@@ -35,6 +36,7 @@ pub use policy::{
 };
 pub use route::{Locality, RawRoute, RouteConfig, Target};
 pub use scatter::{RawScatter, Scatters};
+pub use shared::{RawCache, RawDatabase, RawReplication};
 pub use upstream::{Health, RawHealth, RawRing, RawSpread, RawUpstream, RingConfig, Upstream};
 
 /// The whole file as written.
@@ -73,6 +75,15 @@ pub struct RawConfig {
     pub log: RawLog,
     /// Routes by name; those compiled in can be changed key by key.
     pub routes: BTreeMap<String, RawRoute>,
+    /// Of the nodes; not used here.
+    #[serde(skip_serializing)]
+    pub cache: RawCache,
+    /// Of the nodes; not used here.
+    #[serde(skip_serializing)]
+    pub database: RawDatabase,
+    /// Of the nodes; not used here.
+    #[serde(skip_serializing)]
+    pub replication: RawReplication,
 }
 
 /// The whole configuration, checked.

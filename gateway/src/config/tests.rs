@@ -291,6 +291,17 @@ fn time_outs_of_routes_follow_the_one_for_all_unless_they_have_their_own() {
 }
 
 #[test]
+fn sections_that_all_processes_know_may_stand_here_too_and_their_mistakes_are_told() {
+    let shared = "[cache]\nmax_bytes = '2GiB'\nttl = 60\nsnapshot_path = 'x'\nsnapshot_interval = 5\n\
+                  snapshot_keep = 2\n[database]\npath = 'a.db'\nsync = 'full'\n[replication]\nmaster = 'a:1'\n";
+    assert!(check(shared, &[("KAMAITACHI__CACHE__TTL", "5")]).is_ok());
+    let wrong = mistakes("[cache]\nmax_byts = 1\nttl = 'soon'\n[cahce]\n");
+    for told in ["did you mean `cache.max_bytes`", "`cache.ttl`", "did you mean `cache`"] {
+        assert!(wrong.iter().any(|mistake| mistake.contains(told)), "{told}: {wrong:?}");
+    }
+}
+
+#[test]
 fn an_ini_file_has_the_same_sections_and_keys() {
     let text = "[server]\nport = 9300\n[upstream]\nnodes = a:1, b:2\n[routes.period]\nrate = 3\n";
     let raw: RawConfig =
