@@ -295,6 +295,28 @@ async fn whoever_uses_the_group_sees_what_is_remembered_and_deletes_it_everywher
 }
 
 #[tokio::test]
+async fn who_watches_does_not_hold_up_a_node_that_stops() {
+    let pair = pair(None).await;
+    let mut watching = CacheClient::new(channel(&pair.slave).await);
+    let changes = watching.watch(proto::WatchRequest::default()).await.unwrap();
+    let mut changes = changes.into_inner();
+    assert_eq!(changes.message().await.unwrap().unwrap().kind(), proto::change::Kind::Ready);
+    pair.write("33:000001", 1).await;
+    in_step(&pair.master, &pair.slave).await;
+    foretell("33:000009", &pair.slave, 1).await;
+    // Of the write it may have known already.
+    let mut keys = Vec::new();
+    while keys.last().is_none_or(|key| key != "33:000009") {
+        let change = changes.message().await.unwrap().unwrap();
+        assert_eq!((change.kind(), change.from_peer), (proto::change::Kind::Delete, true));
+        keys.push(change.key);
+    }
+    let drained = pair.slave.node.drain(tokio::time::sleep(super::PATIENCE)).await;
+    assert_eq!(drained.cut, 0);
+    assert_eq!(changes.message().await.unwrap(), None, "the stream has ended well");
+}
+
+#[tokio::test]
 async fn a_write_of_very_many_subjects_is_left_to_replication() {
     let pair = pair(None).await;
     let rows = |value: i32| -> Vec<Value> {
