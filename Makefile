@@ -5,7 +5,7 @@ RELEASE ?= --release
 PROGRAMS ?= target/release
 DEMO ?=
 
-.PHONY: help up cluster cluster-stop test lint bench tools
+.PHONY: help up cluster cluster-stop group group-stop test lint bench tools
 
 help: ## What there is to make.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,13 @@ cluster: tools ## Start etcd, a master, two slaves and the gateway as processes 
 
 cluster-stop: ## End exactly the processes that `make cluster` started.
 	conf/cluster/run stop
+
+group: tools ## Start etcd and three servers of a cache group as processes of their own.
+	$(CARGO) build $(RELEASE) --locked -p kamaitachi-node
+	BIN=$(PROGRAMS) conf/cluster/group start
+
+group-stop: ## End exactly the processes that `make group` started.
+	conf/cluster/group stop
 
 test: tools ## Run every test.
 	@test -x /usr/bin/etcd || .ci/install-etcd

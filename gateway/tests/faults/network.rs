@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use crate::rig::{inject::skipped, process::run, until};
 
 /// The near end of the cable.
-const HERE: &str = "10.9.0.1";
+pub(crate) const HERE: &str = "10.9.0.1";
 /// The far end.
 pub(crate) const FAR: &str = "10.9.0.2";
 

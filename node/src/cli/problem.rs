@@ -4,6 +4,8 @@ use std::error::Error as _;
 
 use tonic::{Code, Status};
 
+use crate::group::hung_up;
+
 /// Why a command could not be done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
@@ -44,6 +46,19 @@ impl Problem {
             )),
             Code::Unimplemented => Self::Refused(format!("{addr} is no node of a cache group")),
             _ => Self::Refused(status.message().to_owned()),
+        }
+    }
+
+    /// The same of a node that is talked to over TLS: one that takes nobody without a certificate
+    /// it knows may just hang up.
+    #[must_use]
+    pub fn of_secured(self) -> Self {
+        match self {
+            Self::Unreachable { addr, why } if hung_up(&why) => {
+                let why = format!("{why}; does it know our certificate (--cert, --key)?");
+                Self::Unreachable { addr, why }
+            }
+            other => other,
         }
     }
 }

@@ -134,7 +134,10 @@ impl Session {
         &self,
         result: Result<tonic::Response<T>, Status>,
     ) -> Result<T, Problem> {
-        result.map(tonic::Response::into_inner).map_err(|status| Problem::of(&self.addr, &status))
+        result.map(tonic::Response::into_inner).map_err(|status| {
+            let problem = Problem::of(&self.addr, &status);
+            if self.access.ca.is_some() { problem.of_secured() } else { problem }
+        })
     }
 }
 

@@ -167,6 +167,11 @@ impl<V: Clone + Send + Sync + 'static> Group<V> {
         Self { inner }
     }
 
+    #[cfg(test)]
+    pub(super) fn inner(&self) -> &Arc<Inner<V>> {
+        &self.inner
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -44,7 +44,7 @@ pub use version::{Clock, Version};
 pub(crate) use changes::Teller;
 pub(crate) use counters::Counters;
 pub(crate) use error::check_key;
-pub(crate) use peers::{Kind, Op, millis};
+pub(crate) use peers::{Kind, Op, hung_up, millis};
 pub(crate) use serve::owner;
 pub(crate) use served::{Boxed, Knows, Served};
 pub(crate) use version::{is_absurd, wall};

@@ -8,9 +8,12 @@ mod clock;
 mod damage;
 mod descriptors;
 mod disk;
+mod group;
 mod herd;
 mod memory;
 mod neighbours;
+#[path = "../../../gateway/tests/faults/network.rs"]
+mod network;
 mod node;
 mod rig;
 mod snapshots;

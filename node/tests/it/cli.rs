@@ -48,7 +48,7 @@ async fn three() -> Vec<Peer> {
 }
 
 /// Runs `cli` with these words and this standard input; its exit code, output and complaints.
-async fn cli(words: &[&str], input: &str) -> (i32, String, String) {
+pub(crate) async fn cli(words: &[&str], input: &str) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kamaitachi-node"));
     command.arg("cli").args(words).env_remove("KAMAITACHI_GROUP_TOKEN");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

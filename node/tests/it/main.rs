@@ -4,6 +4,7 @@
 
 mod cli;
 mod data_api;
+mod group;
 mod hand_over;
 mod ingest;
 mod lifecycle;

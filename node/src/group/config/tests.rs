@@ -11,11 +11,7 @@ fn read(text: &str) -> Result<Config, String> {
 }
 
 #[test]
-fn the_file_in_conf_holds_every_key_with_its_default() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../conf/group.toml");
-    let given = Config::load(Some(&file), &Env::default()).map_err(|error| error.report()).unwrap();
-    let defaults = Config::load(None, &Env::default()).unwrap();
-    assert_eq!(format!("{given:?}"), format!("{defaults:?}"));
+fn the_files_in_conf_hold_every_key_with_its_default() {
     let known = serde_json::to_value(raw::Raw::default()).unwrap();
     let sections = known.as_object().unwrap().iter();
     let known: BTreeSet<String> = sections
@@ -23,15 +19,22 @@ fn the_file_in_conf_holds_every_key_with_its_default() {
             keys.as_object().unwrap().keys().map(move |key| format!("{section}.{key}"))
         })
         .collect();
-    let (mut section, mut written) = (String::new(), BTreeSet::new());
-    for line in std::fs::read_to_string(file).unwrap().lines() {
-        if let Some(name) = line.strip_prefix('[') {
-            section = name.trim_end_matches(']').to_owned();
-        } else if let Some((key, _)) = line.split_once(" =") {
-            written.insert(format!("{section}.{}", key.trim_start_matches(['#', ' '])));
+    let defaults = Config::load(None, &Env::default()).unwrap();
+    for name in ["group.toml", "group.ini"] {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../conf").join(name);
+        let given = Config::load(Some(&file), &Env::default());
+        let given = given.map_err(|error| error.report()).unwrap();
+        assert_eq!(format!("{given:?}"), format!("{defaults:?}"), "{name}");
+        let (mut section, mut written) = (String::new(), BTreeSet::new());
+        for line in std::fs::read_to_string(file).unwrap().lines() {
+            if let Some(name) = line.strip_prefix('[') {
+                section = name.trim_end_matches(']').to_owned();
+            } else if let Some((key, _)) = line.split_once(" =") {
+                written.insert(format!("{section}.{}", key.trim_start_matches(['#', ';', ' '])));
+            }
         }
+        assert_eq!(written, known, "{name}");
     }
-    assert_eq!(written, known);
 }
 
 /// One bad value for every rule.

@@ -216,7 +216,7 @@ impl Link {
                 return Ok(response.into_inner());
             }
             Ok(Err(status)) if !is_peers_fault(&status) => return Err(CallError::Said(status)),
-            Ok(Err(status)) => told(&status),
+            Ok(Err(status)) => secured(told(&status), shared.options.tls.is_some()),
             Err(_) => "no answer in time".to_owned(),
         };
         if self.health.failed(shared.options.eject_after, &why) {
@@ -392,6 +392,17 @@ fn seed(me: &str, addr: &str) -> u64 {
     me.bytes().chain([0]).chain(addr.bytes()).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
+}
+
+/// Over TLS, a peer that does not know our certificate may just hang up.
+fn secured(why: String, tls: bool) -> String {
+    if tls && hung_up(&why) { format!("{why}; does it know our certificate?") } else { why }
+}
+
+/// Whether the other side ended a connection that stood, as the words of the error go.
+pub(crate) fn hung_up(why: &str) -> bool {
+    let why = why.to_ascii_lowercase();
+    ["broken pipe", "closed", "reset", "eof"].iter().any(|words| why.contains(words))
 }
 
 /// A status with the chain of its causes, for people.

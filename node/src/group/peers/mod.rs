@@ -43,6 +43,7 @@ pub use strategy::{Broadcast, Nodes, Peers as SomePeers, ShardGroup, Strategy};
 pub use view::View;
 
 pub(super) use acks::Acks;
+pub(crate) use link::hung_up;
 pub(super) use link::{CallError, Link, MAX_MESSAGE};
 pub(super) use op::Settle;
 pub(crate) use op::{Kind, Op, millis};

@@ -1,13 +1,12 @@
 //! What was written where and when, and whether what is left at the end is right.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use bytes::Bytes;
 use kamaitachi_node::group::{Version, Wait, Written, proto::StatsReply};
 use parking_lot::Mutex;
 
 use super::{Kind, PEERS};
-use crate::rig::trace::Trace;
 
 pub(crate) const KEYS: usize = 5;
 
@@ -67,22 +66,34 @@ struct State {
     max_hops: u64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Account {
     state: Arc<Mutex<State>>,
-    trace: Arc<Trace>,
+    /// Is told what happens, as it happens.
+    note: Arc<dyn Fn(String) + Send + Sync>,
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.state.lock().fmt(f)
+    }
 }
 
 impl Account {
-    pub(crate) fn new(trace: Arc<Trace>) -> Self {
-        Self { state: Arc::default(), trace }
+    pub(crate) fn new(note: impl Fn(String) + Send + Sync + 'static) -> Self {
+        Self { state: Arc::default(), note: Arc::new(note) }
     }
 
     pub(crate) fn begins(&self, peer: usize) -> u64 {
-        self.trace.note(format!("{} begins", PEERS[peer]));
+        (self.note)(format!("{} begins", PEERS[peer]));
         let mut state = self.state.lock();
         state.lives[peer] += 1;
         state.lives[peer]
+    }
+
+    /// The life a peer is in.
+    pub(crate) fn life(&self, peer: usize) -> u64 {
+        self.state.lock().lives[peer]
     }
 
     pub(crate) fn quiet(&self) {
@@ -101,7 +112,7 @@ impl Account {
     }
 
     pub(crate) fn begun(&self, peer: usize, life: u64, what: What) -> usize {
-        self.trace.note(format!("{}: {what:?}", PEERS[peer]));
+        (self.note)(format!("{}: {what:?}", PEERS[peer]));
         let mut state = self.state.lock();
         let before = state.lives;
         state.writes.push(Write { what, peer, life, version: None, before, everywhere: None });
@@ -116,7 +127,7 @@ impl Account {
         // To others than it went to it says nothing.
         let all = wait == Wait::All && written.satisfied && written.asked == 2;
         write.everywhere = all.then_some(lives);
-        self.trace.note(format!("{begun} is {:?}", written.version));
+        (self.note)(format!("{begun} is {:?}", written.version));
     }
 
     /// A get at `peer`, which had written `own` just before.

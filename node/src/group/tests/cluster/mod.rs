@@ -1,0 +1,7 @@
+//! Groups of real servers on loopback.
+
+mod clients;
+mod members;
+mod reads;
+mod rig;
+mod writes;
