@@ -75,6 +75,22 @@ impl Found {
     }
 }
 
+/// Joins the `Cookie` fields into one, as they have to be before they leave HTTP/2, which may send them apart (RFC 9113,
+/// section 8.2.3).
+pub(super) fn join_cookies(headers: &mut HeaderMap) {
+    let mut cookies = headers.get_all(header::COOKIE).iter();
+    let (Some(first), Some(second)) = (cookies.next(), cookies.next()) else { return };
+    let mut joined = first.as_bytes().to_vec();
+    for cookie in std::iter::once(second).chain(cookies) {
+        joined.extend_from_slice(b"; ");
+        joined.extend_from_slice(cookie.as_bytes());
+    }
+    let mut joined =
+        HeaderValue::from_bytes(&joined).expect("made of values, a semicolon and a blank");
+    joined.set_sensitive(first.is_sensitive());
+    headers.insert(header::COOKIE, joined);
+}
+
 /// Removes what does not pass from a response.
 pub(super) fn remove_from_response(headers: &mut HeaderMap) {
     let ending = headers.keys().fold(0, |ending, name| ending | ends_here(name.as_str()));

@@ -9,6 +9,7 @@
 //! - **`Host`** must be there once and be a host (RFC 9112, 3.2); the authority of an absolute target (or HTTP/2's
 //!   `:authority`) takes its place. What comes out is always an HTTP/1.1 request with a target in origin form and one
 //!   `Host`.
+//! - **`Cookie`** fields that HTTP/2 sends apart become one (RFC 9113, 8.2.3).
 //! - **`X-Forwarded-For`, `-Proto`, `-Host`** say what this hop knows. From a trusted peer, what it sent is kept and
 //!   the peer's address is appended; from anybody else everything of that kind, with `Forwarded` and `X-Real-IP`, is
 //!   dropped first.

@@ -128,7 +128,11 @@ impl Settings {
             const ALLOW: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
             return Err(Rejection::MethodNotAllowed { allow: HeaderValue::from_static(ALLOW) });
         }
-        let via = self.via.of(request.version());
+        let version = request.version();
+        if version > Version::HTTP_11 {
+            fields::join_cookies(request.headers_mut());
+        }
+        let via = self.via.of(version);
         let mut found = fields::look(request.headers());
         host::settle(request, &mut found).map_err(|why| Rejection::BadTarget { why })?;
         // A copy, since peer and fields are in one request and both are needed at once.

@@ -158,6 +158,22 @@ fn http_10_may_do_without_a_host_and_http_2_has_an_authority() {
 }
 
 #[test]
+fn cookies_that_http_2_sends_apart_are_one_field_behind_it() {
+    let request = |version| {
+        let request = Request::get("http://a/").version(version).header("host", "a");
+        let cookies = ["a=1; x=2", "b=3", "c=4"].into_iter();
+        cookies.fold(request, |request, cookie| request.header("cookie", cookie)).body(()).unwrap()
+    };
+    let cookies = |version| -> Vec<String> {
+        let request = forwarded(&ForwardLayer::new(), request(version)).unwrap();
+        let all = request.headers().get_all("cookie").iter();
+        all.map(|value| value.to_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(cookies(Version::HTTP_2), ["a=1; x=2; b=3; c=4"]);
+    assert_eq!(cookies(Version::HTTP_11), ["a=1; x=2", "b=3", "c=4"]);
+}
+
+#[test]
 fn an_absolute_target_wins_over_the_host_field() {
     let sent = Request::get("http://right/x").header("host", "wrong").body(()).unwrap();
     let got = forwarded(&ForwardLayer::new(), sent).unwrap();
