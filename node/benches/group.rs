@@ -1,8 +1,9 @@
 //! The cache group: a local hit beside a bare moka `get`, gets over loopback, and sets beside a
 //! peer that has stopped answering.
 //!
-//! `cargo bench -p kamaitachi-node --bench group` for the hits;
-//! `cargo bench -p kamaitachi-node --bench group -- peers` for the figures over sockets.
+//! - `cargo bench -p kamaitachi-node --bench group` for the hits, each by itself;
+//! - `cargo bench -p kamaitachi-node --bench group -- ratio` for how many times moka's a hit takes, the two in turn;
+//! - `cargo bench -p kamaitachi-node --bench group -- peers` for the rates and percentiles over sockets.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,7 +25,10 @@ const CALLERS: usize = 64;
 const TIME: Duration = Duration::from_secs(5);
 
 fn main() {
-    if std::env::args().any(|argument| argument == "peers") {
+    let asked = |word: &str| std::env::args().any(|argument| argument == word);
+    if asked("ratio") {
+        ratio();
+    } else if asked("peers") {
         let runtime = Runtime::new().expect("a runtime");
         runtime.block_on(gets_over_loopback());
         runtime.block_on(sets_beside_a_silent_peer());
@@ -41,25 +45,18 @@ fn value() -> Bytes {
     Bytes::from(vec![7; 100])
 }
 
-#[divan::bench(sample_size = 1000, sample_count = 300)]
-fn local_hit(bencher: Bencher<'_, '_>) {
+/// A group with all keys, and a runtime that it sweeps on.
+fn filled() -> (Runtime, Group<Bytes>) {
     let runtime = Runtime::new().expect("a runtime");
-    let (group, keys) = (runtime.block_on(async { Group::bytes("bench").build() }), keys(KEYS));
-    for key in &keys {
-        runtime.block_on(group.set(key, value())).expect("a good key");
+    let group = runtime.block_on(async { Group::bytes("bench").build() });
+    for key in keys(KEYS) {
+        runtime.block_on(group.set(&key, value())).expect("a good key");
     }
-    let mut at = 0;
-    bencher.bench_local(|| {
-        at = (at + 1) % KEYS;
-        let get = std::pin::pin!(group.get(black_box(&keys[at])));
-        // A hit is ready at once.
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        std::future::Future::poll(get, &mut context)
-    });
+    (runtime, group)
 }
 
-#[divan::bench(sample_size = 1000, sample_count = 300)]
-fn moka_get(bencher: Bencher<'_, '_>) {
+/// moka with all keys, and what a group has too: weights and an end.
+fn moka() -> moka::sync::Cache<Arc<str>, Bytes> {
     let cache = moka::sync::Cache::<Arc<str>, Bytes>::builder()
         .max_capacity(64 << 20)
         .weigher(|key: &Arc<str>, value: &Bytes| {
@@ -67,10 +64,56 @@ fn moka_get(bencher: Bencher<'_, '_>) {
         })
         .time_to_live(Duration::from_secs(3600))
         .build();
-    let keys = keys(KEYS);
-    for key in &keys {
+    for key in keys(KEYS) {
         cache.insert(key.as_str().into(), value());
     }
+    cache
+}
+
+/// A hit, which is ready at once.
+fn hit(group: &Group<Bytes>, key: &str) -> bool {
+    let get = std::pin::pin!(group.get(black_box(key)));
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    black_box(std::future::Future::poll(get, &mut context)).is_ready()
+}
+
+/// Rounds of both in turn, so that what the machine does beside hits both; the median of each.
+fn ratio() {
+    const ROUNDS: usize = 101;
+    let ((_runtime, group), cache, keys) = (filled(), moka(), keys(KEYS));
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        ours.push(round(&keys, |key| hit(&group, key)));
+        theirs.push(round(&keys, |key| black_box(cache.get(black_box(key))).is_some()));
+    }
+    ours.sort_by(f64::total_cmp);
+    theirs.sort_by(f64::total_cmp);
+    let (ours, theirs) = (ours[ROUNDS / 2], theirs[ROUNDS / 2]);
+    println!("local hit {ours:.1} ns, moka get {theirs:.1} ns: {:.2} times", ours / theirs);
+}
+
+/// Nanoseconds of a hit, over a hundred of each key.
+fn round(keys: &[String], get: impl Fn(&str) -> bool) -> f64 {
+    let began = Instant::now();
+    let found = (0..100).flat_map(|_| keys).filter(|key| get(key)).count();
+    let took = began.elapsed();
+    assert_eq!(found, 100 * KEYS, "each is a hit");
+    took.as_secs_f64() * 1e9 / (100 * KEYS) as f64
+}
+
+#[divan::bench(sample_size = 1000, sample_count = 300)]
+fn local_hit(bencher: Bencher<'_, '_>) {
+    let ((_runtime, group), keys) = (filled(), keys(KEYS));
+    let mut at = 0;
+    bencher.bench_local(|| {
+        at = (at + 1) % KEYS;
+        hit(&group, &keys[at])
+    });
+}
+
+#[divan::bench(sample_size = 1000, sample_count = 300)]
+fn moka_get(bencher: Bencher<'_, '_>) {
+    let (cache, keys) = (moka(), keys(KEYS));
     let mut at = 0;
     bencher.bench_local(|| {
         at = (at + 1) % KEYS;

@@ -17,7 +17,8 @@ use super::{
     counters::Counters,
     error::{FOREVER, MAX_VALUE, check_key},
     group::{Inner, SetOptions},
-    peers::{Kind, Nodes, Op, Origin, Strategy, View, Wait, Written, millis},
+    owners::owner,
+    peers::{Kind, Op, Origin, Wait, Written, millis},
     proto::{self, apply_reply::Outcome as Told},
     read::Got,
     served::{Boxed, Knows, Served},
@@ -395,20 +396,5 @@ impl<V: Clone + Send + Sync + 'static> Served for Inner<V> {
 
     fn sync_dropped(&self, writes: u64) {
         self.counters.add(|counters| &counters.sync_dropped, writes);
-    }
-}
-
-/// Who answers for a key, and where its writes go, as `view` and `strategy` have it.
-pub(crate) fn owner(view: &View, strategy: &dyn Strategy, key: &str) -> proto::OwnerReply {
-    let names = |nodes: Nodes| -> Vec<String> {
-        nodes.iter().map(|node| view.name(*node).to_string()).collect()
-    };
-    let successors = strategy.successors(view, key);
-    proto::OwnerReply {
-        is_self: successors.first().is_some_and(|owner| Some(*owner) == view.me()),
-        owner: successors.first().map(|node| view.name(*node).to_string()).unwrap_or_default(),
-        successors: names(successors),
-        epoch: view.epoch(),
-        targets: names(strategy.holders(view, key)),
     }
 }

@@ -32,6 +32,7 @@ use super::{
     op::Op,
     options::PeerOptions,
     queue::{Queue, Queued},
+    words::{secured, told},
 };
 use crate::group::{
     MAX_VALUE,
@@ -392,29 +393,4 @@ fn seed(me: &str, addr: &str) -> u64 {
     me.bytes().chain([0]).chain(addr.bytes()).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
-}
-
-/// Over TLS, a peer that does not know our certificate may just hang up.
-fn secured(why: String, tls: bool) -> String {
-    if tls && hung_up(&why) { format!("{why}; does it know our certificate?") } else { why }
-}
-
-/// Whether the other side ended a connection that stood, as the words of the error go.
-pub(crate) fn hung_up(why: &str) -> bool {
-    let why = why.to_ascii_lowercase();
-    ["broken pipe", "closed", "reset", "eof"].iter().any(|words| why.contains(words))
-}
-
-/// A status with the chain of its causes, for people.
-fn told(status: &Status) -> String {
-    let mut text = status.message().to_owned();
-    let mut cause = std::error::Error::source(status);
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
-    }
-    if text.is_empty() { status.code().description().to_owned() } else { text }
 }

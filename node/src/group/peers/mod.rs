@@ -11,6 +11,7 @@ mod queue;
 mod reconcile;
 mod strategy;
 mod view;
+mod words;
 
 use std::{
     collections::HashMap,
@@ -43,10 +44,10 @@ pub use strategy::{Broadcast, Nodes, Peers as SomePeers, ShardGroup, Strategy};
 pub use view::View;
 
 pub(super) use acks::Acks;
-pub(crate) use link::hung_up;
 pub(super) use link::{CallError, Link, MAX_MESSAGE};
 pub(super) use op::Settle;
 pub(crate) use op::{Kind, Op, millis};
+pub(crate) use words::hung_up;
 
 use acks::Enough;
 use call::Outgoing;

@@ -1,5 +1,6 @@
 //! The gRPC server of a group: its services, standard health and reflection.
 
+mod answers;
 mod auth;
 mod bound;
 mod cache;

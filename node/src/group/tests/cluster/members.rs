@@ -98,6 +98,8 @@ async fn a_peer_that_begins_anew_unnoticed_is_told_all_it_had() {
     gone.stop().await;
     drop(gone);
     let again = peer(Bound::bind(addr).await.unwrap(), &members, patient(), |group| group).await;
-    until("it has all", || again.group.stats().entries == 10).await;
+    let told = until("it has all", || again.group.stats().entries == 10);
+    // Half a minute after its start a peer compares notes without a reason, too.
+    tokio::time::timeout(Duration::from_secs(20), told).await.expect("told by a ping");
     assert_eq!(stays.others(), [PeerState::Alive], "nobody was left alone for it");
 }
