@@ -206,7 +206,8 @@ impl<'a> Follower<'a> {
         call("watch", client.watch(keys, Some(options))).await
     }
 
-    /// Lists everything; answers whether that changed the members.
+    /// Lists everything; answers whether a watch that was begun before may have missed something: the members are others
+    /// than it told, or this store is behind the one that it told of, and what it will tell begins later.
     async fn list(&mut self, client: &mut Client) -> Result<bool, EtcdError> {
         let prefix = self.etcd.keys_of(&self.settings.service);
         let (mark, pairs) = list(client, &prefix).await?;
@@ -214,8 +215,9 @@ impl<'a> Follower<'a> {
         self.names.resolve(entries(), true).await;
         let names = &self.names;
         let resolve = |host: &str| names.addresses(host);
+        let before = self.view.revision();
         let refused = self.view.list(Instant::now().into_std(), mark, entries(), &resolve);
-        Ok(self.publish(&refused))
+        Ok(self.publish(&refused) || self.view.revision() < before)
     }
 
     async fn change(&mut self, message: &WatchResponse) {

@@ -49,6 +49,9 @@ pub struct Options {
     /// Whether the store follows a master: it then takes nothing but that master's changes, and
     /// keeps no log. Default no.
     pub follows: bool,
+    /// Whether jobs are done where they are asked for, on the thread of whoever asks, which they hold up, and not by threads
+    /// of the store: all happens in one order then. For simulations. Default no.
+    pub inline: bool,
 }
 
 /// Rows of one read unless told otherwise: 10,000 subjects over fifty years of quarters.
@@ -72,6 +75,7 @@ impl Options {
             look_outside: Duration::from_secs(1),
             log: LogLimits::default(),
             follows: false,
+            inline: false,
         }
     }
 }

@@ -75,6 +75,13 @@ impl<T> Lane<T> {
     }
 }
 
+/// What does the work of a store without threads, on that of whoever asks.
+struct Inline {
+    /// `None` once the store is closed.
+    writer: Mutex<Option<Writer>>,
+    reader: Mutex<Reader>,
+}
+
 /// The threads of a store; dropping it joins them.
 pub(super) struct Threads {
     shared: Arc<Shared>,
@@ -82,6 +89,7 @@ pub(super) struct Threads {
     writes: Lane<Box<dyn WriteJob>>,
     readers: Mutex<Vec<JoinHandle<()>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    inline: Option<Inline>,
 }
 
 /// Opens the file on the writer's thread, then starts the readers.
@@ -91,6 +99,19 @@ pub(super) async fn start(options: Options, shared: &Arc<Shared>) -> Result<Thre
     let (places, count) = (options.queue.get(), options.readers.get());
     let (writes, write_jobs) = Lane::new("writes", places, options.waiting_writes, 1);
     let (reads, read_jobs) = Lane::new("reads", places, options.waiting_reads, count);
+    if options.inline {
+        let writer = Writer::open(&options, Arc::clone(shared)).map_err(fail)?;
+        let reader = Reader::open(&options, Arc::clone(shared)).map_err(|e| fail(e.into()))?;
+        let inline = Inline { writer: Mutex::new(Some(writer)), reader: Mutex::new(reader) };
+        return Ok(Threads {
+            shared: Arc::clone(shared),
+            reads,
+            writes,
+            readers: Mutex::default(),
+            writer: Mutex::default(),
+            inline: Some(inline),
+        });
+    }
     let (opened, open) = oneshot::channel();
     let (to_open, seen) = (options.clone(), Arc::clone(shared));
     let writer = thread::Builder::new()
@@ -111,6 +132,7 @@ pub(super) async fn start(options: Options, shared: &Arc<Shared>) -> Result<Thre
         writes,
         readers: Mutex::default(),
         writer: Mutex::new(Some(writer)),
+        inline: None,
     };
     for n in 0..count {
         let reader = Reader::open(&options, Arc::clone(shared)).map_err(|e| fail(e.into()))?;
@@ -142,7 +164,13 @@ impl Threads {
                 let _ = reply.send(outcome);
             }
         });
-        self.reads.send(job).await?;
+        match &self.inline {
+            Some(_) if self.shared.closed.load(Ordering::Acquire) => {
+                return Err(StoreError::Closed);
+            }
+            Some(inline) => job(&mut inline.reader.lock()),
+            None => self.reads.send(job).await?,
+        }
         answer.await.unwrap_or_else(|_| Err(self.lost()))
     }
 
@@ -154,7 +182,15 @@ impl Threads {
         work: impl FnOnce(&mut Writing<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<Written<T>, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.writes.send(Box::new(Job::new(weight, work, reply))).await?;
+        let job = Box::new(Job::new(weight, work, reply));
+        match &self.inline {
+            Some(inline) => {
+                if let Some(writer) = inline.writer.lock().as_mut() {
+                    writer.write(vec![job]);
+                }
+            }
+            None => self.writes.send(job).await?,
+        }
         answer.await.unwrap_or_else(|_| Err(self.lost()))
     }
 
@@ -184,6 +220,9 @@ impl Threads {
     /// to close the file, for then it leaves no write-ahead log behind.
     fn finish(&self) {
         self.shared.closed.store(true, Ordering::Release);
+        if let Some(writer) = self.inline.as_ref().and_then(|inline| inline.writer.lock().take()) {
+            writer.fold();
+        }
         let readers = std::mem::take(&mut *self.readers.lock());
         self.reads.stop(readers.len());
         readers.into_iter().for_each(join);

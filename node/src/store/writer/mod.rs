@@ -130,6 +130,11 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => self.look(),
             }
         }
+        self.fold();
+    }
+
+    /// Folds the log into the file, at the end.
+    pub(super) fn fold(self) {
         let fold = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
         if let Err(error) = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], fold) {
             tracing::warn!(%error, "the write-ahead log could not be folded into the store");
@@ -160,7 +165,7 @@ fn gather(
 
 impl Writer {
     /// Runs a group of writes, commits them together, and answers each.
-    fn write(&mut self, group: Vec<Box<dyn WriteJob>>) {
+    pub(super) fn write(&mut self, group: Vec<Box<dyn WriteJob>>) {
         let mut done = Vec::with_capacity(group.len());
         let mut waiting = group.into_iter();
         let outcome = self.ready().and_then(|()| self.begin()).and_then(|()| {

@@ -38,6 +38,8 @@ pub(crate) struct Seen {
     pub(crate) failed: u64,
     pub(crate) spared: u64,
     pub(crate) holds: u64,
+    /// Lists that had nothing new to tell, since the watch had told all before.
+    pub(crate) known: u64,
 }
 
 pub(crate) type Shared = Arc<Mutex<Seen>>;
@@ -60,7 +62,7 @@ pub(crate) async fn run(
     let guard = Guard { max_drop_percent: 50, hold: HOLD };
     let start = seen.lock().members.clone();
     let view = View::new(Allow::default(), MOST_NODES, guard, start);
-    let follower = Follower { own, view, seen: Arc::clone(&seen), trace };
+    let follower = Follower { own, view, seen: Arc::clone(&seen), trace, cluster: None };
     let following = Box::pin(follower.run(seed));
     futures_util::future::join(following, ask(seen, seed)).await;
     Ok(())
@@ -71,6 +73,8 @@ struct Follower {
     view: View,
     seen: Shared,
     trace: Arc<Trace>,
+    /// Which store was listed last.
+    cluster: Option<u64>,
 }
 
 fn resolve(host: &str) -> Vec<std::net::IpAddr> {
@@ -124,14 +128,21 @@ impl Follower {
         // What nobody has confirmed yet is replaced by as many others.
         let unconfirmed = self.view.revision() == 0;
         let before = self.view.members();
-        let now = Instant::now().into_std();
+        // The watch has told of every change up to this list, and nobody is kept for other reasons.
+        let told = self.cluster == Some(cluster) && self.view.revision() == revision;
+        let told = told && self.view.held() == 0;
+        self.cluster = Some(cluster);
+        let (now, seen) = (Instant::now().into_std(), self.view.revision());
         let refused = self.view.list(now, Mark { cluster, term, revision }, entries, &resolve);
         assert!(refused.is_empty(), "{} refuses {refused:?}", self.own);
         let after = self.view.members();
         let stays = |member: &&NodeAddr| unconfirmed || before.contains(member);
         let left = after.iter().filter(stays).count();
+        // Else what the watch told was not heeded, and it was the list that made up for it.
+        assert!(!told || after == before, "{} learns {after:?} after {before:?}", self.own);
+        self.seen.lock().known += u64::from(told);
         assert!(due || left * 2 >= before.len(), "{} drops {before:?} for {after:?}", self.own);
-        Ok(self.publish())
+        Ok(self.publish() || self.view.revision() < seen)
     }
 
     fn change(&mut self, events: &[(i64, String, bool)]) {

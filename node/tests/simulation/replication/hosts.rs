@@ -51,7 +51,8 @@ pub(crate) fn open(path: &Path, follows: bool) -> Store {
     let (durability, readers) = (Durability::Normal, NonZeroUsize::MIN);
     // Looks that the machine's clock decides on are left out.
     let look_outside = Duration::from_hours(1);
-    let options = Options { durability, readers, look_outside, log, follows, ..Options::new(path) };
+    let base = Options { inline: true, ..Options::new(path) };
+    let options = Options { durability, readers, look_outside, log, follows, ..base };
     now(Store::open(options)).unwrap()
 }
 

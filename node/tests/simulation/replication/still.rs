@@ -1,7 +1,8 @@
 //! Real stores in simulated time.
 //!
-//! A store works on threads, and the clock of a simulation goes on as soon as nobody has anything to do: how late an
-//! answer comes would be left to the machine. So no host waits while its store works: [`now`] holds the thread until a
+//! The stores here work without threads of their own ([`Options::inline`](kamaitachi_node::store::Options::inline)). Copies
+//! are made and taken in by threads all the same, and the clock of a simulation goes on as soon as nobody has anything to
+//! do: how late an answer comes would be left to the machine. So no host waits while that goes on: [`now`] holds the thread until a
 //! future is done, [`Undivided`] while a copy is
 //! taken in, and [`Still`] does so for whatever a future has asked of a store before it lets time pass.
 //! How often a future is polled is left to chance even so: whatever polls several does it in a fixed order.
