@@ -6,8 +6,9 @@ use rusqlite::ErrorCode;
 
 use super::{Options, connect, error::OpenReason};
 
-/// Steps of SQLite between two looks at the clock: well below a millisecond.
-const STEPS: i32 = 10_000;
+/// Steps of SQLite between two looks at the clock. In the check a page is a step, which a disk may take
+/// a tenth of a millisecond to read.
+const STEPS: i32 = 100;
 
 /// Fails if SQLite's own quick check finds anything within `budget`; what takes longer is left
 /// unchecked. A damaged page that is only met later ends the read that meets it, and is told by
