@@ -119,8 +119,8 @@ impl Client {
             let asked = self.ask(questions.at(turn)).await;
             let took = u64::try_from(due.elapsed().as_micros()).unwrap();
             let (hit, failed) = match asked {
-                Ok(hit) => (hit, None),
-                Err(why) => (false, Some(why)),
+                Ok(hit) => (Some(hit), None),
+                Err(why) => (None, Some(why)),
             };
             answers.push(Answered { at, took, failed, hit });
             (due, turn) = (due + pace, turn + CLIENTS as usize);

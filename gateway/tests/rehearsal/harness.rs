@@ -56,5 +56,5 @@ fn answered(line: &str) -> Answered {
     let words: Vec<_> = line.splitn(3, ' ').collect();
     let [ended, took] = [0, 1].map(|at| words[at].parse::<u64>().unwrap());
     let failed = (words[2] != "right").then(|| words[2].to_owned());
-    Answered { at: ended - took / 1_000, took, failed, hit: false }
+    Answered { at: ended - took / 1_000, took, failed, hit: None }
 }

@@ -11,8 +11,8 @@ pub(crate) struct Answered {
     pub(crate) took: u64,
     /// What went wrong.
     pub(crate) failed: Option<String>,
-    /// Whether no node read its store for it; as far as that is known.
-    pub(crate) hit: bool,
+    /// Whether no node read its store for it, if that is known.
+    pub(crate) hit: Option<bool>,
 }
 
 /// Milliseconds since 1970.
@@ -47,15 +47,24 @@ pub(crate) fn print(answers: &[Answered], stretches: &[(&str, u64, u64)]) {
         let some: Vec<_> =
             answers.iter().filter(|answer| (*from..*to).contains(&answer.at)).collect();
         let lost = some.iter().filter(|answer| answer.failed.is_some()).count();
-        let hits = some.iter().filter(|answer| answer.hit).count();
         println!(
-            "| {name} | {:.1} | {} | {lost} | {:.1} % | {:.1} ms | {:.1} ms | {:.1} ms |",
+            "| {name} | {:.1} | {} | {lost} | {} | {:.1} ms | {:.1} ms | {:.1} ms |",
             (to - from) as f64 / 1_000.0,
             some.len(),
-            hits as f64 * 100.0 / some.len().max(1) as f64,
+            hits(&some),
             percentile(&some, 50),
             percentile(&some, 99),
             percentile(&some, 100),
         );
     }
+}
+
+/// The share of hits among those answers of which it is known.
+fn hits(answers: &[&Answered]) -> String {
+    let known: Vec<_> = answers.iter().filter_map(|answer| answer.hit).collect();
+    if known.is_empty() {
+        return "-".to_owned();
+    }
+    let hits = known.iter().filter(|hit| **hit).count();
+    format!("{:.1} %", hits as f64 * 100.0 / known.len() as f64)
 }
