@@ -215,13 +215,15 @@ async fn the_key_of_the_load_harness_lifts_limits_for_those_who_send_it_alone() 
         }
         send(gateway, request)
     };
-    for _ in 0..1_500 {
-        assert_eq!(ask(Some("kamaitachi-embedded-cluster")).await.status, StatusCode::OK);
+    for _ in 0..15 {
+        let key = Some("kamaitachi-embedded-cluster");
+        let answers = futures_util::future::join_all((0..100).map(|_| ask(key))).await;
+        assert!(answers.iter().all(|answer| answer.status == StatusCode::OK), "{answers:?}");
     }
-    let mut refused = false;
-    for _ in 0..3_000 {
-        refused |= ask(None).await.status == StatusCode::TOO_MANY_REQUESTS;
-        if refused {
+    // Many at a time: a busy machine answers fewer than those 300 one after the other.
+    for _ in 0..60 {
+        let answers = futures_util::future::join_all((0..100).map(|_| ask(None))).await;
+        if answers.iter().any(|answer| answer.status == StatusCode::TOO_MANY_REQUESTS) {
             return;
         }
     }
