@@ -3,7 +3,8 @@
 //!
 //! - `cargo bench -p kamaitachi-node --bench group` for the hits, each by itself;
 //! - `cargo bench -p kamaitachi-node --bench group -- ratio` for how many times moka's a hit takes, the two in turn;
-//! - `cargo bench -p kamaitachi-node --bench group -- peers` for the rates and percentiles over sockets.
+//! - `cargo bench -p kamaitachi-node --bench group -- peers` for the rates and percentiles over sockets, `SECONDS` (5)
+//!   of gets and twice as many of sets.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,7 +23,6 @@ const KEYS: usize = 1000;
 /// So many that callers seldom meet at one and share its answer.
 const PEER_KEYS: usize = 50_000;
 const CALLERS: usize = 64;
-const TIME: Duration = Duration::from_secs(5);
 
 fn main() {
     let asked = |word: &str| std::env::args().any(|argument| argument == word);
@@ -35,6 +35,12 @@ fn main() {
     } else {
         divan::main();
     }
+}
+
+/// Of each measurement over sockets.
+fn time() -> Duration {
+    let seconds = std::env::var("SECONDS").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(5))
 }
 
 fn keys(count: usize) -> Vec<String> {
@@ -158,13 +164,13 @@ async fn gets_over_loopback() {
     let is_theirs = |key: &String| view.ring().owner(key.as_bytes()) != view.me();
     let theirs: Vec<String> = keys(PEER_KEYS).into_iter().filter(is_theirs).collect();
     let theirs = Arc::new(theirs);
-    let began = Instant::now();
+    let (began, whole) = (Instant::now(), time());
     let callers: Vec<_> = (0..CALLERS)
         .map(|caller| {
             let (group, theirs) = (group.clone(), Arc::clone(&theirs));
             tokio::spawn(async move {
                 let (mut took, mut at) = (Vec::new(), caller * theirs.len() / CALLERS);
-                while began.elapsed() < TIME {
+                while began.elapsed() < whole {
                     at += 1;
                     let asked = Instant::now();
                     group.get(&theirs[at % theirs.len()]).await.expect("a value");
@@ -196,10 +202,10 @@ async fn sets_beside_a_silent_peer() {
     let peers = peers(&me, &[me.clone(), there]);
     let group = Group::bytes("bench").max_bytes(32 << 20).peers(&peers).build();
     let mut took = Vec::new();
-    let began = Instant::now();
+    let (began, whole) = (Instant::now(), time() * 2);
     let mut turns = tokio::time::interval(Duration::from_millis(1));
     let (mut most, mut n) = ((0, 0), 0_u64);
-    while began.elapsed() < 2 * TIME {
+    while began.elapsed() < whole {
         turns.tick().await;
         for _ in 0..10 {
             n += 1;

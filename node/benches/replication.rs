@@ -2,11 +2,12 @@
 //! a slave starts from a copy.
 //!
 //! `cargo bench -p kamaitachi-node --bench replication`. Environment: `ROWS` a second (20000),
-//! `TOGETHER`, the rows of a write (10), `SECONDS` (10), `MEGABYTES` of the file to start from
-//! (1000).
+//! `TOGETHER`, the rows of a write (10), `CLIENTS`, the writes under way at a time (256), `SECONDS`
+//! (10), `MEGABYTES` of the file to start from (1000).
 
 use std::{
     path::Path,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -16,7 +17,10 @@ use kamaitachi_node::{
     sample::{SampleOptions, generate},
     store::{Durability, RowBatch, RowFacts, Store, StoreError},
 };
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::{
+    sync::Semaphore,
+    time::{MissedTickBehavior, interval},
+};
 
 /// How often writers begin, some together.
 const TICK: Duration = Duration::from_millis(4);
@@ -43,7 +47,8 @@ fn store(node: &Node) -> Store {
     node.app().core().expect("a node that is ready").store.clone()
 }
 
-async fn write(store: Store, subjects: std::ops::Range<u64>, at: i64) -> u64 {
+async fn write(clients: &Semaphore, store: Store, subjects: std::ops::Range<u64>, at: i64) -> u64 {
+    let _client = clients.acquire().await.expect("never closed");
     loop {
         let mut batch = RowBatch::default();
         let value = [("operating_income", Some(1.5))];
@@ -72,6 +77,8 @@ async fn lag(dir: &Path) {
     let slaves =
         [follow(&master, &dir.join("one.db")).await, follow(&master, &dir.join("two.db")).await];
     let size = usize::try_from(number("TOGETHER", 10).max(1)).expect("small");
+    let clients = usize::try_from(number("CLIENTS", 256).max(1)).expect("small");
+    let clients = Arc::new(Semaphore::new(clients));
     let together = rate * u64::try_from(TICK.as_millis()).expect("small") / 1_000;
     let ticks = seconds * 1_000 / u64::try_from(TICK.as_millis()).expect("small");
     let mut turns = interval(TICK);
@@ -80,12 +87,13 @@ async fn lag(dir: &Path) {
     for tick in 0..ticks {
         turns.tick().await;
         let (to, followers) = (store(&master), slaves.each_ref().map(store));
+        let clients = Arc::clone(&clients);
         waits.spawn(async move {
             let at = i64::try_from(tick / 250).expect("small");
             let first = tick % 250 * together;
-            let all = (first..first + together)
-                .step_by(size)
-                .map(|n| write(to.clone(), n..(n + size as u64).min(first + together), at));
+            let all = (first..first + together).step_by(size).map(|n| {
+                write(&clients, to.clone(), n..(n + size as u64).min(first + together), at)
+            });
             let revisions = futures_util::future::join_all(all).await;
             let (newest, acknowledged) = (revisions.into_iter().max().unwrap_or(0), now());
             for follower in followers {
