@@ -7,10 +7,13 @@ pub(super) fn secured(why: String, tls: bool) -> String {
     if tls && hung_up(&why) { format!("{why}; does it know our certificate?") } else { why }
 }
 
-/// Whether the other side ended a connection that stood, as the words of the error go.
+/// Whether the other side ended a connection that stood, as the words of the error go. A certificate of an authority that
+/// has the name of the right one is answered with `DecryptError`.
 pub(crate) fn hung_up(why: &str) -> bool {
     let why = why.to_ascii_lowercase();
-    ["broken pipe", "closed", "reset", "eof"].iter().any(|words| why.contains(words))
+    ["broken pipe", "closed", "reset", "eof", "decrypterror"]
+        .iter()
+        .any(|words| why.contains(words))
 }
 
 /// A status with the chain of its causes, for people.
