@@ -37,7 +37,8 @@ impl Cluster {
     #[must_use]
     pub fn new(config: &Config, upstreams: Upstreams) -> Arc<Self> {
         let places = LatePlaces::new(config.ejection.places, upstreams.slaves.now().len());
-        Arc::new(Self {
+        let vouch = upstreams.vouch.clone();
+        let cluster = Arc::new(Self {
             upstreams,
             ring: config.ring,
             breaker: config.breaker,
@@ -46,7 +47,15 @@ impl Cluster {
             joins: Joins::new(config.ring.slow_start),
             nodes: Mutex::default(),
             circuits: Mutex::default(),
-        })
+        });
+        let known = Arc::downgrade(&cluster);
+        vouch.by(move |addr| known.upgrade().is_some_and(|cluster| cluster.is_proven(addr)));
+        cluster
+    }
+
+    /// Whether probes find a node ready.
+    fn is_proven(&self, addr: &NodeAddr) -> bool {
+        self.nodes.lock().get(addr).is_some_and(|node| node.health().is_proven())
     }
 
     /// The addresses of the nodes that answer reads.

@@ -5,7 +5,8 @@ use std::time::SystemTime;
 use kamaitachi_discovery::{
     Found, NodeAddr, Origin,
     disk::{Keeper, Known},
-    follow, poll,
+    follow::{self, Vouch},
+    poll,
 };
 use serde_json::{Value, json};
 
@@ -18,6 +19,8 @@ pub struct Upstreams {
     pub slaves: Found,
     /// The node that takes writes; where several say so, the first by its text.
     pub master: Found,
+    /// Who else may know whether a slave is there.
+    pub vouch: Vouch,
     _keeper: Option<Keeper>,
 }
 
@@ -25,7 +28,7 @@ impl Upstreams {
     /// Nodes that somebody else looks for.
     #[must_use]
     pub fn new(slaves: Found, master: Found) -> Self {
-        Self { slaves, master, _keeper: None }
+        Self { slaves, master, vouch: Vouch::default(), _keeper: None }
     }
 
     /// The nodes of a configuration: followed in etcd, a file or DNS from now on where it says so.
@@ -53,17 +56,19 @@ impl Upstreams {
             NodeSource::Etcd(etcd) => {
                 let known = found.cache.as_deref().map(|path| Known::load(path, &found.allow));
                 let known = known.unwrap_or_default();
-                let follow = |service: &str, listed| {
+                let follow = |service: &str, listed, vouch| {
                     let (settings, start) = begin(found, &known, service, listed);
-                    follow::start(etcd.clone(), settings, start)
+                    follow::start(etcd.clone(), follow::Settings { vouch, ..settings }, start)
                 };
-                let slaves = follow(&found.slaves, listed);
-                let master = follow(&found.master, master);
+                let vouch = Vouch::default();
+                let slaves = follow(&found.slaves, listed, vouch.clone());
+                // Nobody's word makes a master: another may be about to take its place.
+                let master = follow(&found.master, master, Vouch::default());
                 let services = [(&found.slaves, &slaves), (&found.master, &master)];
                 let services = services.map(|(name, found)| (name.clone(), found.clone()));
                 let keep = |path| Keeper::start(path, services.to_vec());
                 let keeper = found.cache.clone().map(keep);
-                Self { slaves, master, _keeper: keeper }
+                Self { slaves, master, vouch, _keeper: keeper }
             }
         }
     }

@@ -9,6 +9,7 @@
 
 mod list;
 mod names;
+mod vouch;
 
 use std::{
     convert::Infallible,
@@ -33,6 +34,7 @@ use crate::{
 };
 use list::list;
 use names::Names;
+pub use vouch::Vouch;
 
 /// What is followed, and what of it is believed.
 #[derive(Clone, Debug)]
@@ -43,6 +45,8 @@ pub struct Settings {
     pub allow: Allow,
     /// When the loss of members is not believed.
     pub guard: Guard,
+    /// Who else knows whether a member is there. Default: nobody.
+    pub vouch: Vouch,
     /// The most members there can be.
     pub most: usize,
     /// How often everything is listed, though nothing seems to have changed. Default 30 s.
@@ -61,6 +65,7 @@ impl Settings {
             service: service.into(),
             allow: Allow::default(),
             guard: Guard::default(),
+            vouch: Vouch::default(),
             most: MOST_NODES,
             relist: Duration::from_secs(30),
             origin: Origin::Static,
@@ -75,6 +80,10 @@ pub(crate) const BACK_OFF: BackOff = BackOff {
     most: Duration::from_secs(5),
     forgive_after: Duration::from_secs(10),
 };
+
+/// How often it is asked whether somebody still vouches for those that are held on that word: soon enough that nobody
+/// takes a node for a member long after it has gone.
+const ASKED_AGAIN: Duration = Duration::from_millis(100);
 
 /// How many refusals of one answer are logged one by one.
 const LOGGED: usize = 20;
@@ -181,6 +190,11 @@ impl<'a> Follower<'a> {
                     }
                     self.change(&message).await;
                 }
+                () = sleep(ASKED_AGAIN), if self.view.holds_on_word() => {
+                    let vouch = &self.settings.vouch;
+                    self.view.release(Instant::now().into_std(), &|addr| vouch.says(addr));
+                    self.publish(&[]);
+                }
                 () = sleep_until(turn) => {
                     if !heard && turn == relist {
                         return Err(EtcdError::Silent(self.settings.relist));
@@ -201,6 +215,7 @@ impl<'a> Follower<'a> {
         let options = WatchOptions::new()
             .with_prefix()
             .with_start_revision(self.view.revision() + 1)
+            .with_prev_key()
             .with_progress_notify();
         let keys = self.etcd.keys_of(&self.settings.service);
         call("watch", client.watch(keys, Some(options))).await
@@ -233,7 +248,11 @@ impl<'a> Follower<'a> {
                     EventType::Put => {
                         Change::Put { entry: Entry { key, value: kv.value() }, revision }
                     }
-                    EventType::Delete => Change::Delete { key, revision },
+                    EventType::Delete => {
+                        // Where it is not known any more what was there, it may have been.
+                        let leased = event.prev_kv().is_none_or(|before| before.lease() != 0);
+                        Change::Delete { key, leased, revision }
+                    }
                 })
             })
             .collect();
@@ -244,7 +263,9 @@ impl<'a> Follower<'a> {
         self.names.resolve(puts, false).await;
         let names = &self.names;
         let resolve = |host: &str| names.addresses(host);
-        let refused = self.view.changes(Instant::now().into_std(), &changes, &resolve);
+        let vouched = |addr: &NodeAddr| self.settings.vouch.says(addr);
+        let now = Instant::now().into_std();
+        let refused = self.view.changes(now, &changes, &resolve, &vouched);
         self.publish(&refused);
     }
 

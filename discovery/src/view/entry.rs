@@ -30,6 +30,8 @@ pub enum Change<'a> {
     Delete {
         /// Which key, without the service's prefix.
         key: &'a [u8],
+        /// Whether it was bound to a lease, and so may have gone with it.
+        leased: bool,
         /// At which revision.
         revision: i64,
     },

@@ -21,7 +21,10 @@
 //! later list, at least `hold` after the first, still doesn't have them.
 //!
 //! A single deletion is no suspicion and counts at once: that is how a node leaves, by its own word or by the end of its
-//! lease, also one of two, also the last one.
+//! lease, also one of two, also the last one. But where nodes and etcd cannot reach each other, or etcd stands still, the
+//! leases end one after the other, though nothing is wrong with the nodes. So of several registrations with a lease that
+//! end singly, but within `window`, and leave as few, those are held whose nodes somebody **vouches** for, such as who
+//! probes them, and only as long as that is so.
 
 mod entry;
 #[cfg(test)]
@@ -50,11 +53,18 @@ pub struct Guard {
     pub max_drop_percent: u8,
     /// How long they must be missing. Default 30 s, three times the lease of a node.
     pub hold: Duration,
+    /// Losses within this are losses at once. Default 10 s, the lease of a node: leases that were all kept alive end
+    /// within less of each other.
+    pub window: Duration,
 }
 
 impl Default for Guard {
     fn default() -> Self {
-        Self { max_drop_percent: 50, hold: Duration::from_secs(30) }
+        Self {
+            max_drop_percent: 50,
+            hold: Duration::from_secs(30),
+            window: Duration::from_secs(10),
+        }
     }
 }
 
@@ -99,11 +109,24 @@ pub struct View {
     guard: Guard,
     mark: Option<Mark>,
     listed: BTreeSet<NodeAddr>,
-    held: BTreeMap<NodeAddr, Instant>,
+    held: BTreeMap<NodeAddr, Held>,
+    /// Those that went one by one, and when, as long as that is within the guard's window.
+    gone: BTreeMap<NodeAddr, Instant>,
     refusals: HashSet<u64>,
     refused: u64,
     holds: u64,
 }
+
+/// A member that is not listed.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    since: Instant,
+    /// Whether it is one only as long as somebody vouches for it.
+    on_word: bool,
+}
+
+/// Whether somebody who knows a node says that it serves.
+pub type Vouched<'a> = &'a dyn Fn(&NodeAddr) -> bool;
 
 /// The addresses of a host; none where they are not known.
 pub type Resolve<'a> = &'a dyn Fn(&str) -> Vec<IpAddr>;
@@ -124,6 +147,7 @@ impl View {
             mark: None,
             listed: start.into_iter().take(most).collect(),
             held: BTreeMap::new(),
+            gone: BTreeMap::new(),
             refusals: HashSet::new(),
             refused: 0,
             holds: 0,
@@ -164,14 +188,15 @@ impl View {
             None => listed.len(),
         };
         let suspect = !same_store || self.guard.suspects(before.len(), left);
-        self.held.retain(|addr, since| {
-            !listed.contains(addr) && now.duration_since(*since) < self.guard.hold
+        self.held.retain(|addr, held| {
+            !listed.contains(addr) && now.duration_since(held.since) < self.guard.hold
         });
-        if suspect && !self.guard.hold.is_zero() {
+        if suspect {
             // Those that were held before and are not any more have been confirmed to be gone.
-            let missing = self.listed.difference(&listed).cloned();
-            hold(&mut self.held, &mut self.holds, missing, now);
+            let missing: Vec<_> = self.listed.difference(&listed).cloned().collect();
+            self.hold(missing, Held { since: now, on_word: false });
         }
+        self.gone.retain(|addr, _| !listed.contains(addr));
         self.listed = listed;
         self.mark = Some(mark);
         news
@@ -184,8 +209,11 @@ impl View {
         now: Instant,
         changes: &[Change<'_>],
         resolve: Resolve<'_>,
+        vouched: Vouched<'_>,
     ) -> Vec<Refused> {
-        let mut news = Vec::new();
+        let (mut news, mut singly) = (Vec::new(), BTreeMap::new());
+        self.gone.retain(|_, at| now.duration_since(*at) < self.guard.window);
+        let known = self.len() + self.gone.len();
         for transaction in changes.chunk_by(|a, b| a.revision() == b.revision()) {
             let Some(revision) = transaction.first().map(Change::revision) else { continue };
             let Some(mark) = self.mark.as_mut().filter(|mark| mark.revision < revision) else {
@@ -197,22 +225,50 @@ impl View {
             for change in transaction {
                 match change {
                     Change::Put { entry, .. } => self.put(entry, resolve, &mut news),
-                    Change::Delete { key, .. } => {
+                    Change::Delete { key, leased, .. } => {
                         let Some(addr) = entry::address(key) else { continue };
                         self.held.remove(&addr);
                         if self.listed.remove(&addr) {
-                            lost.push(addr);
+                            lost.push((addr, *leased));
                         }
                     }
                 }
             }
             let left = before.saturating_sub(lost.len());
-            let suspect = lost.len() > 1 && self.guard.suspects(before, left);
-            if suspect && !self.guard.hold.is_zero() {
-                hold(&mut self.held, &mut self.holds, lost, now);
+            if lost.len() > 1 && self.guard.suspects(before, left) {
+                let lost = lost.into_iter().map(|(addr, _)| addr).collect();
+                self.hold(lost, Held { since: now, on_word: false });
+            } else {
+                singly.extend(lost);
             }
         }
+        // Some may be back by now.
+        singly.retain(|addr, _| !self.listed.contains(addr));
+        let several = self.gone.len() + singly.len() > 1;
+        let suspect = several && self.guard.suspects(known, self.len());
+        let mut kept = Vec::new();
+        for (addr, leased) in singly {
+            if suspect && leased && vouched(&addr) {
+                kept.push(addr);
+            } else {
+                self.gone.insert(addr, now);
+            }
+        }
+        self.hold(kept, Held { since: now, on_word: true });
         news
+    }
+
+    /// Lets go of the members that are held on somebody's word, if that was taken back. To be called every now and
+    /// then while there are any.
+    pub fn release(&mut self, now: Instant, vouched: Vouched<'_>) {
+        let gone = self.held.extract_if(.., |addr, held| held.on_word && !vouched(addr));
+        self.gone.extend(gone.map(|(addr, _)| (addr, now)));
+    }
+
+    /// Whether members are held on somebody's word.
+    #[must_use]
+    pub fn holds_on_word(&self) -> bool {
+        self.held.values().any(|held| held.on_word)
     }
 
     /// The members, sorted.
@@ -241,7 +297,7 @@ impl View {
     /// When to list again, to learn whether those that are held are really gone. `None` where none is held.
     #[must_use]
     pub fn confirm_at(&self) -> Option<Instant> {
-        self.held.values().min().map(|since| *since + self.guard.hold)
+        self.held.values().map(|held| held.since + self.guard.hold).min()
     }
 
     /// The revision up to which everything is known; 0 where nothing is.
@@ -267,6 +323,7 @@ impl View {
         let why = match self.admit(entry, resolve) {
             Ok(addr) if room || self.listed.contains(&addr) => {
                 self.held.remove(&addr);
+                self.gone.remove(&addr);
                 self.listed.insert(addr);
                 return;
             }
@@ -304,17 +361,16 @@ impl View {
             news.push(Refused { key: entry.shown(), why });
         }
     }
-}
 
-fn hold(
-    held: &mut BTreeMap<NodeAddr, Instant>,
-    holds: &mut u64,
-    missing: impl IntoIterator<Item = NodeAddr>,
-    now: Instant,
-) {
-    let before = held.len();
-    for addr in missing {
-        held.entry(addr).or_insert(now);
+    /// Keeps those that are missing, where that is wanted at all.
+    fn hold(&mut self, missing: Vec<NodeAddr>, held: Held) {
+        if self.guard.hold.is_zero() {
+            return;
+        }
+        let before = self.held.len();
+        for addr in missing {
+            self.held.entry(addr).or_insert(held);
+        }
+        self.holds += u64::from(self.held.len() > before);
     }
-    *holds += u64::from(held.len() > before);
 }

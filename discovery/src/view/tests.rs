@@ -6,9 +6,15 @@ use super::*;
 use crate::allow::host_addresses;
 
 const HOLD: Duration = Duration::from_secs(30);
+const WINDOW: Duration = Duration::from_secs(5);
 
 fn resolve(host: &str) -> Vec<IpAddr> {
     host_addresses(host).unwrap_or_default()
+}
+
+/// Nobody vouches for anybody.
+fn nobody(_: &NodeAddr) -> bool {
+    false
 }
 
 fn addr(text: &str) -> NodeAddr {
@@ -17,7 +23,8 @@ fn addr(text: &str) -> NodeAddr {
 
 /// A view that holds losses for [`HOLD`], or believes everything.
 fn view(start: &[&str], guarded: bool) -> View {
-    let guard = Guard { max_drop_percent: 50, hold: if guarded { HOLD } else { Duration::ZERO } };
+    let hold = if guarded { HOLD } else { Duration::ZERO };
+    let guard = Guard { max_drop_percent: 50, hold, window: WINDOW };
     View::new(Allow::default(), 100, guard, start.iter().map(|text| addr(text)))
 }
 
@@ -35,14 +42,18 @@ fn list(view: &mut View, now: Instant, mark: Mark, keys: &[&str]) -> Vec<Refused
 fn delete(view: &mut View, now: Instant, changes: &[(&str, i64)]) {
     let changes: Vec<_> = changes
         .iter()
-        .map(|(key, revision)| Change::Delete { key: key.as_bytes(), revision: *revision })
+        .map(|(key, revision)| Change::Delete {
+            key: key.as_bytes(),
+            leased: true,
+            revision: *revision,
+        })
         .collect();
-    assert!(view.changes(now, &changes, &resolve).is_empty());
+    assert!(view.changes(now, &changes, &resolve, &nobody).is_empty());
 }
 
 fn put(view: &mut View, now: Instant, key: &str, value: &str, revision: i64) -> Vec<Refused> {
     let entry = Entry { key: key.as_bytes(), value: value.as_bytes() };
-    view.changes(now, &[Change::Put { entry, revision }], &resolve)
+    view.changes(now, &[Change::Put { entry, revision }], &resolve, &nobody)
 }
 
 fn members(view: &View) -> Vec<String> {
@@ -139,6 +150,55 @@ fn a_script_that_deletes_the_whole_prefix_empties_nothing() {
     // The ends of two leases that are told together are still two ends.
     delete(&mut view, now, &[(A, 9), (B, 10)]);
     assert_eq!(members(&view).len(), 0);
+}
+
+/// Ends registrations of nodes that somebody vouches for, told together.
+fn lapse(view: &mut View, now: Instant, leased: bool, keys: &[(&str, i64)]) {
+    let changes: Vec<_> = keys
+        .iter()
+        .map(|(key, revision)| Change::Delete { key: key.as_bytes(), leased, revision: *revision })
+        .collect();
+    view.changes(now, &changes, &resolve, &|_| true);
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "any instant will do to begin with")]
+fn leases_that_end_one_after_the_other_leave_the_half_that_somebody_vouches_for() {
+    let (now, mut view) = (Instant::now(), view(&[], true));
+    list(&mut view, now, mark(5), &[A, B, C]);
+    lapse(&mut view, now, true, &[(A, 6)]);
+    assert_eq!(members(&view), [B, C], "one of three is no suspicion");
+    lapse(&mut view, now + WINDOW / 2, true, &[(B, 7)]);
+    lapse(&mut view, now + WINDOW / 2, true, &[(C, 8)]);
+    assert_eq!((members(&view), view.held()), (vec![B.to_owned(), C.to_owned()], 2));
+    // One goes, one is back.
+    assert!(view.holds_on_word());
+    view.release(now + WINDOW / 2, &|node| node.as_str() != B);
+    assert_eq!(members(&view), [C]);
+    put(&mut view, now + WINDOW, C, C, 9);
+    assert_eq!((members(&view), view.held(), view.holds_on_word()), (vec![C.to_owned()], 0, false));
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "any instant will do to begin with")]
+fn a_word_is_not_for_ever_and_counts_neither_for_the_last_alone_nor_against_a_deletion() {
+    let (now, mut view) = (Instant::now(), view(&[], true));
+    list(&mut view, now, mark(5), &[A, B]);
+    lapse(&mut view, now, true, &[(A, 6), (B, 7)]);
+    assert_eq!((members(&view).len(), view.held(), view.holds()), (2, 2, 1), "told together");
+    list(&mut view, now + HOLD / 2, mark(7), &[]);
+    assert_eq!(members(&view).len(), 2);
+    list(&mut view, now + HOLD, mark(7), &[]);
+    assert_eq!(members(&view).len(), 0);
+
+    list(&mut view, now, mark(8), &[A, B]);
+    lapse(&mut view, now, true, &[(A, 9)]);
+    lapse(&mut view, now + WINDOW, true, &[(B, 10)]);
+    assert_eq!(members(&view).len(), 0, "what went before is no part of the loss");
+
+    list(&mut view, now, mark(11), &[A, B]);
+    lapse(&mut view, now, false, &[(A, 12), (B, 13)]);
+    assert_eq!(members(&view).len(), 0, "somebody deleted what had no lease");
 }
 
 #[test]
@@ -262,6 +322,8 @@ impl Store {
     }
 
     fn tell(&mut self, view: &mut View, now: Instant) {
+        // Somebody vouches for every other node.
+        let vouched = |addr: &NodeAddr| addr.as_str().len().is_multiple_of(2);
         let changes: Vec<_> = self
             .untold
             .iter()
@@ -270,10 +332,10 @@ impl Store {
                     let entry = Entry { key: key.as_bytes(), value: value.as_bytes() };
                     Change::Put { entry, revision: *revision }
                 }
-                None => Change::Delete { key: key.as_bytes(), revision: *revision },
+                None => Change::Delete { key: key.as_bytes(), leased: true, revision: *revision },
             })
             .collect();
-        view.changes(now, &changes, &resolve);
+        view.changes(now, &changes, &resolve, &vouched);
         // Sometimes a change is told that a list has shown already, and the other way round.
         if self.untold.len().is_multiple_of(2) {
             self.untold.clear();

@@ -186,6 +186,44 @@ async fn an_etcd_that_comes_back_empty_costs_no_request() {
 }
 
 #[tokio::test]
+async fn nodes_that_serve_are_kept_when_their_leases_end_and_not_when_somebody_deletes_them() {
+    let (etcd, dir) = (Etcd::start().await, tempfile::tempdir().unwrap());
+    let nodes_there = [Node::start().await, Node::start().await];
+    let addrs = nodes_there.each_ref().map(|node| node.addr);
+    let more = "[health]\nenabled = true\ninterval = '50ms'\n";
+    let rig = Rig::with(configured(&[], None, &with_etcd(&etcd, dir.path(), more)));
+    let [one, two] = addrs.map(|addr| register(&etcd, "kamaitachi-slave", addr));
+    until_nodes(&rig, &addrs).await;
+    until("both have been probed", async || {
+        nodes_there.iter().all(|node| node.seen.lock().iter().any(|seen| seen.target == "/readyz"))
+    })
+    .await;
+    assert!(one.deregister().await && two.deregister().await);
+    until("one is kept", async || {
+        rig.get("/health").await.json()["discovery"]["held"].as_u64().is_some_and(|held| held > 0)
+    })
+    .await;
+    let kept = nodes(&rig).await;
+    assert_eq!(rig.get("/data/x").await.status, StatusCode::OK);
+    drop(nodes_there);
+    until_nodes(&rig, &[]).await;
+    assert!(!kept.is_empty());
+
+    let back = [Node::start().await, Node::start().await];
+    let addrs = back.each_ref().map(|node| node.addr);
+    let mut client = etcd.client().await;
+    let keys = addrs.map(|addr| format!("/services/kamaitachi-slave/{addr}"));
+    for (key, addr) in keys.iter().zip(addrs) {
+        client.put(key.as_str(), addr.to_string(), None).await.unwrap();
+    }
+    until_nodes(&rig, &addrs).await;
+    for key in keys {
+        client.delete(key, None).await.unwrap();
+    }
+    until_nodes(&rig, &[]).await;
+}
+
+#[tokio::test]
 async fn a_request_in_flight_to_a_node_that_leaves_is_finished() {
     let (etcd, dir) = (Etcd::start().await, tempfile::tempdir().unwrap());
     let slow = Node::scripted(|seen| {

@@ -5,6 +5,7 @@
 
 mod clients;
 mod cluster;
+mod etcd;
 mod gateways;
 mod network;
 mod partitions;

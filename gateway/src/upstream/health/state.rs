@@ -181,6 +181,12 @@ impl Health {
         self.flag.is_up()
     }
 
+    /// Whether the last probe found it ready, and requests say nothing else.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.is_up() && self.config.is_probed && self.state.lock().probes_passed > 0
+    }
+
     /// The flag that says whether it is up.
     #[must_use]
     pub fn flag(&self) -> &select::Health {
@@ -417,6 +423,21 @@ mod tests {
         assert!(!health.is_up(), "one does not end it before its time");
         health.tick(over);
         assert!(health.is_up());
+    }
+
+    #[test]
+    fn it_is_proven_by_probes_and_by_nothing_else() {
+        let config = HealthConfig { is_probed: true, ..CONFIG };
+        let (health, now) = (made(config), Instant::now());
+        health.answered();
+        assert!(health.is_up() && !health.is_proven());
+        health.probed(Probed::Ready);
+        assert!(health.is_proven());
+        health.probed(Probed::NoAnswer);
+        assert!(health.is_up() && !health.is_proven());
+        health.probed(Probed::Ready);
+        health.refused(now);
+        assert!(!health.is_proven());
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub(crate) async fn run(
     trace: Arc<Trace>,
     seed: u64,
 ) -> turmoil::Result {
-    let guard = Guard { max_drop_percent: 50, hold: HOLD };
+    let guard = Guard { max_drop_percent: 50, hold: HOLD, ..Guard::default() };
     let start = seen.lock().members.clone();
     let view = View::new(Allow::default(), MOST_NODES, guard, start);
     let follower = Follower { own, view, seen: Arc::clone(&seen), trace, cluster: None };
@@ -151,12 +151,12 @@ impl Follower {
             if *put {
                 Change::Put { entry: Entry { key, value: key }, revision }
             } else {
-                Change::Delete { key, revision }
+                Change::Delete { key, leased: true, revision }
             }
         });
         let changes: Vec<_> = changes.collect();
         let now = Instant::now().into_std();
-        assert!(self.view.changes(now, &changes, &resolve).is_empty());
+        assert!(self.view.changes(now, &changes, &resolve, &|_| false).is_empty());
         self.publish();
     }
 
