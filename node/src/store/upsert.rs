@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use rusqlite::{Connection, Statement, ToSql};
+use rusqlite::{CachedStatement, Connection, Statement, ToSql};
 
 use super::{
     StoreError,
@@ -55,11 +55,12 @@ struct Shape {
 }
 
 struct Statements<'c> {
-    update: Statement<'c>,
-    insert: Statement<'c>,
+    update: CachedStatement<'c>,
+    insert: CachedStatement<'c>,
 }
 
-/// Upserts rows, keeping the statements for rows of the same shape.
+/// Upserts rows. Rows of the same shape share their statements, and those of small batches share
+/// them through the connection: to prepare one costs more than to write a row with it.
 pub(super) struct Upsert<'c> {
     conn: &'c Connection,
     /// Column names by the batch's numbers.
@@ -105,8 +106,8 @@ impl<'c> Upsert<'c> {
                     .iter()
                     .map(|id| quoted(&self.columns[usize::from(id.0)]))
                     .collect();
-                let update = self.conn.prepare(&update_sql(new.key().texts, &values))?;
-                let insert = self.conn.prepare(&insert_sql(&values))?;
+                let update = self.conn.prepare_cached(&update_sql(new.key().texts, &values))?;
+                let insert = self.conn.prepare_cached(&insert_sql(&values))?;
                 Ok(new.insert(Statements { update, insert }))
             }
         }

@@ -27,7 +27,7 @@ use super::{
 use crate::model::{Indicators, Revision};
 
 /// Most writes in one commit, and most rows among those that join the first.
-const GROUP: usize = 64;
+const GROUP: usize = 256;
 const GROUP_ROWS: usize = 1_024;
 
 /// A write that has run and waits for the commit.
@@ -207,7 +207,7 @@ impl Writer {
     fn begin(&mut self) -> Result<(), StoreError> {
         self.log.notes.clear();
         loop {
-            self.conn.execute_batch("BEGIN IMMEDIATE")?;
+            self.execute("BEGIN IMMEDIATE")?;
             if State::load(&self.conn)?.revision == self.state.revision {
                 return Ok(());
             }
@@ -268,7 +268,7 @@ impl Writer {
         alone: bool,
     ) -> Result<(), StoreError> {
         if !alone {
-            self.conn.execute_batch("SAVEPOINT job")?;
+            self.execute("SAVEPOINT job")?;
         }
         let ran = catch_unwind(AssertUnwindSafe(|| job.run(writing))).unwrap_or_else(|_| {
             tracing::error!("a write to the store panicked");
@@ -284,7 +284,7 @@ impl Writer {
         }
         match (&ran, alone) {
             (Ok(()), true) => {}
-            (Ok(()), false) => self.conn.execute_batch("RELEASE job")?,
+            (Ok(()), false) => self.execute("RELEASE job")?,
             (Err(_), true) => self.rollback(),
             (Err(_), false) => self.conn.execute_batch("ROLLBACK TO job; RELEASE job")?,
         }
@@ -318,7 +318,7 @@ impl Writer {
         for Done { revision, touched, .. } in done {
             self.shared.before_commit(*revision, touched);
         }
-        let committed = self.conn.execute_batch("COMMIT").map_err(StoreError::from);
+        let committed = self.execute("COMMIT").map_err(StoreError::from);
         match &committed {
             Ok(()) => {
                 (self.state, self.indicators) = (state, indicators);
@@ -370,6 +370,11 @@ impl Writer {
             outside: None,
             ops: done.iter().map(|done| &*done.ops).filter(|ops| !ops.is_empty()).collect(),
         }
+    }
+
+    /// Runs a statement that comes with every write.
+    fn execute(&self, sql: &str) -> rusqlite::Result<()> {
+        self.conn.prepare_cached(sql)?.execute([]).map(drop)
     }
 
     fn rollback(&self) {
