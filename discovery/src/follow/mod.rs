@@ -290,7 +290,12 @@ impl<'a> Follower<'a> {
         });
         self.health.send_modify(|health| {
             if self.view.holds() > health.holds {
-                warn!(service, held, "etcd lists far fewer members at once; they are kept for now");
+                let why = if self.view.holds_on_word() {
+                    "registrations of members that serve have ended together"
+                } else {
+                    "etcd lists far fewer members at once"
+                };
+                warn!(service, held, why, "members are kept that are not registered");
             }
             health.origin = Origin::Etcd;
             health.synced = Some(SystemTime::now());

@@ -24,7 +24,7 @@
 //! lease, also one of two, also the last one. But where nodes and etcd cannot reach each other, or etcd stands still, the
 //! leases end one after the other, though nothing is wrong with the nodes. So of several registrations with a lease that
 //! end singly, but within `window`, and leave as few, those are held whose nodes somebody **vouches** for, such as who
-//! probes them, and only as long as that is so.
+//! probes them, for as long as that is so: registrations that cannot be kept say nothing of nodes that serve.
 
 mod entry;
 #[cfg(test)]
@@ -189,7 +189,8 @@ impl View {
         };
         let suspect = !same_store || self.guard.suspects(before.len(), left);
         self.held.retain(|addr, held| {
-            !listed.contains(addr) && now.duration_since(held.since) < self.guard.hold
+            let in_time = now.duration_since(held.since) < self.guard.hold;
+            !listed.contains(addr) && (held.on_word || in_time)
         });
         if suspect {
             // Those that were held before and are not any more have been confirmed to be gone.
@@ -294,10 +295,12 @@ impl View {
         self.held.len()
     }
 
-    /// When to list again, to learn whether those that are held are really gone. `None` where none is held.
+    /// When to list again, to learn whether those that are held are really gone. `None` where none is held, or on
+    /// somebody's word alone.
     #[must_use]
     pub fn confirm_at(&self) -> Option<Instant> {
-        self.held.values().map(|held| held.since + self.guard.hold).min()
+        let to_confirm = self.held.values().filter(|held| !held.on_word);
+        to_confirm.map(|held| held.since + self.guard.hold).min()
     }
 
     /// The revision up to which everything is known; 0 where nothing is.

@@ -181,16 +181,17 @@ fn leases_that_end_one_after_the_other_leave_the_half_that_somebody_vouches_for(
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "any instant will do to begin with")]
-fn a_word_is_not_for_ever_and_counts_neither_for_the_last_alone_nor_against_a_deletion() {
+fn a_word_outlasts_lists_and_counts_neither_for_the_last_alone_nor_against_a_deletion() {
     let (now, mut view) = (Instant::now(), view(&[], true));
     list(&mut view, now, mark(5), &[A, B]);
     lapse(&mut view, now, true, &[(A, 6), (B, 7)]);
     assert_eq!((members(&view).len(), view.held(), view.holds()), (2, 2, 1), "told together");
-    list(&mut view, now + HOLD / 2, mark(7), &[]);
-    assert_eq!(members(&view).len(), 2);
-    list(&mut view, now + HOLD, mark(7), &[]);
+    list(&mut view, now + HOLD * 2, mark(7), &[]);
+    assert_eq!((members(&view).len(), view.confirm_at()), (2, None));
+    view.release(now + HOLD * 2, &nobody);
     assert_eq!(members(&view).len(), 0);
 
+    let now = now + HOLD * 3;
     list(&mut view, now, mark(8), &[A, B]);
     lapse(&mut view, now, true, &[(A, 9)]);
     lapse(&mut view, now + WINDOW, true, &[(B, 10)]);
@@ -369,6 +370,7 @@ proptest! {
         // Once to begin what must be confirmed, once to confirm it.
         store.list(&mut view, end);
         store.list(&mut view, end + HOLD);
+        view.release(end + HOLD, &nobody);
         prop_assert_eq!(members(&view), store.registered());
         prop_assert_eq!(view.held(), 0);
     }

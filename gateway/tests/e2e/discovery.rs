@@ -190,7 +190,7 @@ async fn nodes_that_serve_are_kept_when_their_leases_end_and_not_when_somebody_d
     let (etcd, dir) = (Etcd::start().await, tempfile::tempdir().unwrap());
     let nodes_there = [Node::start().await, Node::start().await];
     let addrs = nodes_there.each_ref().map(|node| node.addr);
-    let more = "[health]\nenabled = true\ninterval = '50ms'\n";
+    let more = "hold = '1s'\nrelist = '1s'\n[health]\nenabled = true\ninterval = '50ms'\n";
     let rig = Rig::with(configured(&[], None, &with_etcd(&etcd, dir.path(), more)));
     let [one, two] = addrs.map(|addr| register(&etcd, "kamaitachi-slave", addr));
     until_nodes(&rig, &addrs).await;
@@ -204,6 +204,9 @@ async fn nodes_that_serve_are_kept_when_their_leases_end_and_not_when_somebody_d
     })
     .await;
     let kept = nodes(&rig).await;
+    // Longer than lists are doubted.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(nodes(&rig).await, kept);
     assert_eq!(rig.get("/data/x").await.status, StatusCode::OK);
     drop(nodes_there);
     until_nodes(&rig, &[]).await;

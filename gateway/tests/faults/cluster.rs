@@ -116,8 +116,13 @@ pub(crate) struct Met {
 impl Met {
     /// Waits until readers have asked so many times more.
     pub(crate) fn more(&self, times: u64) {
-        let enough = self.asked.load(Relaxed) + times;
-        until("readers go on", || self.asked.load(Relaxed) >= enough);
+        let mut asked = self.asked.load(Relaxed);
+        let enough = asked + times;
+        while asked < enough {
+            // However slow the machine is, they may not stand still.
+            until("readers go on", || self.asked.load(Relaxed) > asked);
+            asked = self.asked.load(Relaxed);
+        }
     }
 
     /// How many milliseconds so many of a hundred took at most.
