@@ -273,14 +273,14 @@ pub(crate) async fn whole(response: Response<Incoming>) -> Answer {
     Answer { status: head.status, headers: head.headers, body }
 }
 
-/// Waits until `holds`, for 10 seconds at most.
+/// Waits until `holds`, for a minute at most.
 pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
     let waited = async {
         while !holds().await {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    let waited = tokio::time::timeout(Duration::from_secs(10), waited).await;
+    let waited = tokio::time::timeout(Duration::from_secs(60), waited).await;
     assert!(waited.is_ok(), "waited in vain until {what}");
 }
 

@@ -102,7 +102,7 @@ fn a_page_that_is_damaged_while_a_node_serves_is_told_and_no_row_of_it_is_answer
     assert_eq!(ready.status, 503, "{ready:?}");
     assert_eq!(node::check(&node, "store"), (false, "the file is damaged".to_owned()));
     node::ingest(&node, SUBJECT, 1..2).refused(500, &["damaged"]);
-    assert_eq!(node.told("kamaitachi-node check"), 1, "told once, with what to do");
+    node.tells_once("kamaitachi-node check");
     assert_eq!(node.metric("kamaitachi_node_panics_total"), 0.0);
     node.kill();
     refused(&db, "");

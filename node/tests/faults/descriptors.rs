@@ -49,7 +49,7 @@ fn a_node_that_may_open_few_files_takes_fewer_connections_and_keeps_the_rest_for
     let mut shell = std::process::Command::new("sh");
     shell.args(["-c", "ulimit -n 128 && exec \"$@\"", "sh", node::PROGRAM]);
     let node = node::try_start(node::on(shell, &dir.path().join("node.db"), &[])).unwrap();
-    assert_eq!(node.told("fewer connections"), 1, "{:?}", node.said());
+    node.tells_once("fewer connections");
     let mut held: Vec<_> = (0..64).map(|_| TcpStream::connect(node.addr).unwrap()).collect();
     until("it has as many as it may", || {
         // Who asks may overtake one that is held, which then finds no place: so there is one more each time.

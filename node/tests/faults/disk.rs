@@ -35,7 +35,7 @@ fn fill(node: &Process) -> i64 {
 
 fn takes_writes_again(node: &Process) {
     until("the node tries the disk again by itself", || node::check(node, "writes").0);
-    assert_eq!(node.told("the disk takes writes again"), 1);
+    node.tells_once("the disk takes writes again");
 }
 
 #[test]

@@ -47,7 +47,7 @@ impl Process {
         });
         let serves = loop {
             let line =
-                log.recv_timeout(Duration::from_secs(20)).expect("it serves or says why not");
+                log.recv_timeout(Duration::from_secs(60)).expect("it serves or says why not");
             let event: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
             if event["message"] == "node serves" {
                 break event;
@@ -65,7 +65,8 @@ impl Process {
     /// Waits for the end and tells the exit code and what was logged since.
     fn end(mut self) -> (Option<i32>, Vec<String>) {
         let code = self.child.wait().unwrap().code();
-        (code, self.log.try_iter().collect())
+        // All of it: until the one who reads it has come to its end.
+        (code, self.log.iter().collect())
     }
 }
 
@@ -137,7 +138,7 @@ async fn sigusr2_saves_the_cache() {
     let dir = tempfile::tempdir().unwrap();
     let node = Process::start(&dir.path().join("node.db"), &[]);
     node.signal("-USR2");
-    while !node.log.recv_timeout(Duration::from_secs(20)).unwrap().contains("cache snapshot saved")
+    while !node.log.recv_timeout(Duration::from_secs(60)).unwrap().contains("cache snapshot saved")
     {
     }
     let files = std::fs::read_dir(dir.path().join("node.db.snapshots")).unwrap();

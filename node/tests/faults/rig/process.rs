@@ -94,6 +94,13 @@ impl Process {
         self.said().iter().filter(|line| line.contains(words)).count()
     }
 
+    /// Waits for a line that holds `words`; there may be no second.
+    #[track_caller]
+    pub(crate) fn tells_once(&self, words: &str) {
+        until(words, || self.told(words) > 0);
+        assert_eq!(self.told(words), 1, "{:?}", self.said());
+    }
+
     pub(crate) fn signal(&self, signal: &str) {
         run("kill", &["-s", signal, &self.pid().to_string()]);
     }
