@@ -28,7 +28,7 @@ use tokio::{
 use tower::service_fn;
 
 /// No test waits longer than this for anything.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running server, what its service has seen, and the gate that `/gate` waits at.
 pub(crate) struct Harness {
