@@ -10,7 +10,7 @@ use kamaitachi_node::{
         IndicatorList, Order, Page, PeriodQuery, Scope, SnapshotQuery, SortField, Source,
         SubjectList,
     },
-    store::{Found, FoundRow, Need, Rows, StoreError},
+    store::{Found, FoundRow, Mark, Need, Rows, StoreError},
 };
 
 /// Seconds from one row to the next.
@@ -76,6 +76,14 @@ impl Source for Figures {
 
     async fn changes_since(&self, _: Revision) -> Result<(Revision, Vec<Subject>), StoreError> {
         Ok((1, Vec::new()))
+    }
+
+    fn mark(&self) -> Arc<Mark> {
+        Arc::new(Mark { revision: 1, ..Mark::default() })
+    }
+
+    async fn nonce_of(&self, _: Revision) -> Result<Option<i64>, StoreError> {
+        Ok(None)
     }
 
     fn revision(&self) -> Revision {

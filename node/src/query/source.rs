@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     model::{Indicators, Revision, Subject},
-    store::{Found, MAX_ROWS, Need, Store, StoreError},
+    store::{Found, MAX_ROWS, Mark, Need, Store, StoreError},
 };
 
 /// Where rows and memberships come from when the cache does not know them.
@@ -51,6 +51,18 @@ pub trait Source: Send + Sync + 'static {
         revision: Revision,
     ) -> impl Future<Output = Result<(Revision, Vec<Subject>), StoreError>> + Send;
 
+    /// Where the store is in its history.
+    fn mark(&self) -> Arc<Mark>;
+
+    /// The nonce of the commit that ended with `revision`, as far as the store still knows it.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    fn nonce_of(
+        &self,
+        revision: Revision,
+    ) -> impl Future<Output = Result<Option<i64>, StoreError>> + Send;
+
     /// Rows that one answer may hold.
     fn max_rows(&self) -> usize {
         MAX_ROWS
@@ -87,6 +99,14 @@ impl Source for Store {
     ) -> Result<(Revision, Vec<Subject>), StoreError> {
         let (now, changes) = self.changes_since(revision).await?;
         Ok((now, changes.subjects))
+    }
+
+    fn mark(&self) -> Arc<Mark> {
+        self.mark()
+    }
+
+    async fn nonce_of(&self, revision: Revision) -> Result<Option<i64>, StoreError> {
+        self.nonce_of(revision).await
     }
 
     fn max_rows(&self) -> usize {

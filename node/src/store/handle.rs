@@ -256,6 +256,15 @@ impl Store {
         self.shared.mark.load_full()
     }
 
+    /// The nonce of the commit that ended with `revision`: the last one, or one that the log still
+    /// has.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file cannot be read.
+    pub async fn nonce_of(&self, revision: Revision) -> Result<Option<i64>, StoreError> {
+        self.threads.read(move |reader, _| log::nonce_of(reader, revision)).await
+    }
+
     /// What the log has after `cursor`: about so many bytes, at least one part, if there is one.
     ///
     /// # Errors

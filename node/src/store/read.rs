@@ -38,14 +38,17 @@ pub(super) fn needs(
         if gone() {
             return Err(StoreError::Closed);
         }
-        let subject = match n.checked_sub(1).map(|before| (&needs[before], &answers[before])) {
-            Some((before, answer)) if before.subject == need.subject => answer.subject.clone(),
-            _ => subjects.query_row([&*need.subject], facts::info).optional()?,
+        // Needs of one subject come one after the other.
+        let others = needs[..n].iter().rev().take_while(|other| other.subject == need.subject);
+        let same = &answers[n - others.count()..];
+        let subject = match same.last() {
+            Some(answer) => answer.subject.clone(),
+            None => subjects.query_row([&*need.subject], facts::info).optional()?,
         };
         let rows = match &subject {
             Some(_) => {
                 let select = Select::reuse(&mut select, &transaction, &indicators, need)?;
-                select.rows(need, texts, &mut room)?
+                select.rows(need, same, texts, &mut room)?
             }
             None => Vec::new(),
         };
@@ -54,7 +57,7 @@ pub(super) fn needs(
     Ok((revision, answers))
 }
 
-/// How many rows a read may still give.
+/// How many rows a read may still give, each subject and date once.
 struct Room {
     limit: usize,
     left: usize,
@@ -65,6 +68,13 @@ impl Room {
         let full = StoreError::TooManyRows { limit: self.limit };
         self.left = self.left.checked_sub(1).ok_or(full)?;
         Ok(())
+    }
+}
+
+impl Found {
+    /// Whether the row of this date is there.
+    fn has(&self, report_date: Epoch) -> bool {
+        self.rows.binary_search_by_key(&report_date, |row| row.report_date).is_ok()
     }
 }
 
@@ -91,9 +101,12 @@ impl<'c> Select<'c> {
         last.as_mut().ok_or(StoreError::Panicked)
     }
 
+    /// `same` are the answers so far to needs of the same subject: a row that is among them takes
+    /// no room of its own.
     fn rows(
         &mut self,
         need: &Need,
+        same: &[Found],
         texts: &mut Interner,
         room: &mut Room,
     ) -> Result<Vec<FoundRow>, StoreError> {
@@ -105,14 +118,14 @@ impl<'c> Select<'c> {
         let mut rows = self.statement.query((&*need.subject, first, last))?;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
-            // A date that is no whole number cannot be asked for.
-            if let ValueRef::Integer(report_date) = row.get_ref(0)? {
+            let report_date = row.get(0)?;
+            if !same.iter().any(|other| other.has(report_date)) {
                 room.take()?;
-                let info = row_info(row, report_date, texts)?;
-                let values =
-                    (TEXTS..TEXTS + width).map(|n| number(row, n)).collect::<Result<_, _>>()?;
-                found.push(FoundRow { report_date, info, values });
             }
+            let info = row_info(row, report_date, texts)?;
+            let values =
+                (TEXTS..TEXTS + width).map(|n| number(row, n)).collect::<Result<_, _>>()?;
+            found.push(FoundRow { report_date, info, values });
         }
         Ok(found)
     }
@@ -130,7 +143,8 @@ fn sql(newest: bool, wanted: &[IndicatorId], indicators: &Indicators) -> String 
     // Named, so that no index an older file brings along can take the plan elsewhere.
     sql.push_str(
         " FROM finance_data INDEXED BY finance_data_key \
-         WHERE subject_key = ?1 AND report_date BETWEEN ?2 AND ?3 ORDER BY report_date",
+         WHERE subject_key = ?1 AND report_date BETWEEN ?2 AND ?3 \
+         AND typeof(report_date) = 'integer' ORDER BY report_date",
     );
     if newest {
         sql.push_str(" DESC LIMIT 1");

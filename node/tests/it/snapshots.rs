@@ -2,7 +2,10 @@
 
 use std::{fs, path::PathBuf};
 
-use kamaitachi_node::config::Config;
+use kamaitachi_node::{
+    config::Config,
+    store::{Options, RowBatch, RowFacts, Store},
+};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
@@ -130,4 +133,57 @@ async fn only_so_many_are_kept_and_only_the_key_opens_them() {
     let stranger = Running::within(dir, |config| config.cache.snapshots.files.key = key(8)).await;
     let answer = stranger.client.post(PERIOD, &ask()).await;
     assert_eq!((cache(&answer), answer.data()), ("miss", before));
+}
+
+/// Puts rows into a new database at `db`, so that it gets as far as one that had one write.
+async fn another(db: &std::path::Path) {
+    let store = Store::open(Options::new(db)).await.unwrap();
+    store.register_indicators(vec!["net_profit".into()]).await.unwrap();
+    let mut batch = RowBatch::default();
+    batch.add("33:000001", Q1, &[("operating_income", Some(-7.0))], RowFacts::default());
+    store.ingest(batch, false).await.unwrap();
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_was_known_of_another_database_is_not_answered() {
+    let (dir, _) = stopped(|_| {}).await;
+    for ending in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(dir.path().join(format!("node.db{ending}")));
+    }
+    another(&dir.path().join("node.db")).await;
+    let again = Running::within(dir, |_| {}).await;
+    let answer = again.client.post(PERIOD, &ask()).await;
+    assert_eq!(cache(&answer), "miss");
+    assert_eq!(answer.data()[0]["data"][0]["operating_income"], json!(-7.0));
+}
+
+#[tokio::test]
+async fn what_was_known_of_a_history_that_was_undone_is_not_answered() {
+    let running = Running::master().await;
+    running.client.ingest(&year_2020()).await;
+    let dir = running.stop().await;
+    let db = dir.path().join("node.db");
+    let backup = dir.path().join("backup.db");
+    fs::copy(&db, &backup).unwrap();
+    let write = async |income: f64| {
+        let store = Store::open(Options::new(&db)).await.unwrap();
+        let mut batch = RowBatch::default();
+        batch.add("33:000001", Q1, &[("operating_income", Some(income))], RowFacts::default());
+        store.ingest(batch, false).await.unwrap();
+        store.close().await;
+    };
+    write(1.0).await;
+    let running = Running::within(dir, |_| {}).await;
+    let known = running.client.post(PERIOD, &ask()).await;
+    let dir = running.stop().await;
+    fs::rename(&backup, &db).unwrap();
+    // As many writes as were undone, and one more.
+    write(2.0).await;
+    write(2.0).await;
+    let again = Running::within(dir, |_| {}).await;
+    let answer = again.client.post(PERIOD, &ask()).await;
+    let income = |answer: &Answer| answer.data()[0]["data"][3]["operating_income"].clone();
+    assert_eq!((cache(&answer), income(&answer)), ("miss", json!(2.0)));
+    assert_eq!(income(&known), json!(1.0));
 }

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use tempfile::NamedTempFile;
 
 use super::{
-    Header, Index, SaveError, Saved, SnapshotOptions, Unfit,
+    Header, HistoryId, Index, SaveError, Saved, SnapshotOptions, Unfit,
     format::{Key, Writer},
 };
 use crate::model::Revision;
@@ -61,10 +61,11 @@ impl SnapshotFiles {
         self.prune(SUFFIX, 0);
     }
 
-    /// Saves what `entries` writes, as of `revision`, and removes what is one too many.
+    /// Saves what `entries` writes, as of `revision` in `history`, and removes what is one too many.
     pub(crate) fn save(
         &self,
         revision: Revision,
+        history: HistoryId,
         saved_at: i64,
         entries: impl Iterator<Item = impl FnOnce(&mut Vec<u8>)>,
     ) -> Result<Saved, SaveError> {
@@ -77,7 +78,7 @@ impl SnapshotFiles {
         self.remove_unfinished();
         let number = self.numbers(SUFFIX).first().map_or(1, |newest| newest.saturating_add(1));
         let path = dir.join(format!("{PREFIX}{number:08}{SUFFIX}"));
-        let header = Header::new(revision, saved_at, *compress, self.key().is_some());
+        let header = Header::new(revision, history, saved_at, *compress, self.key().is_some());
         let new = tempfile::Builder::new()
             .prefix(UNFINISHED)
             .tempfile_in(dir)

@@ -9,13 +9,13 @@ use aes_gcm::{
 use secrecy::{ExposeSecret, SecretBox};
 
 use super::Unfit;
-use crate::model::Revision;
+use crate::{model::Revision, store::Mark};
 
 const MAGIC: &[u8; 8] = b"KAMASNAP";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 const ZSTD: u16 = 1;
 const AES: u16 = 2;
-pub(super) const HEADER: usize = 40;
+pub(super) const HEADER: usize = 64;
 /// A section is closed when it has grown to this many bytes of JSON.
 const SECTION: usize = 1 << 20;
 /// No section is larger than this; a subject that is is left out.
@@ -29,16 +29,48 @@ pub(crate) type Key = SecretBox<[u8; 32]>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) revision: Revision,
+    /// The history that the revision is one of.
+    pub(crate) history: HistoryId,
     /// Milliseconds since 1970.
     pub(crate) saved_at: i64,
     flags: u16,
     salt: [u8; 8],
 }
 
+/// A history of a store in a few bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct HistoryId {
+    /// The lineage, which is a number in hexadecimal digits; 0 where there is none.
+    lineage: u128,
+    /// The nonce of the commit of the header's revision; 0 where that is not known.
+    nonce: i64,
+}
+
+impl HistoryId {
+    /// Of a store that is at `mark`, for what is true at `revision`.
+    pub(crate) fn of(mark: &Mark, revision: Revision) -> Self {
+        let nonce = if mark.revision == revision { mark.nonce } else { 0 };
+        Self { lineage: u128::from_str_radix(&mark.lineage, 16).unwrap_or(0), nonce }
+    }
+
+    /// Whether a store with the history of `now` may have been where this is from. `then` is the
+    /// nonce of its commit of that revision, as far as that is known.
+    pub(crate) fn may_be_of(self, now: &Mark, then: Option<i64>) -> bool {
+        let is_nonce = |nonce| self.nonce == 0 || self.nonce == nonce;
+        self.lineage == Self::of(now, now.revision).lineage && then.is_none_or(is_nonce)
+    }
+}
+
 impl Header {
-    pub(crate) fn new(revision: Revision, saved_at: i64, compress: bool, encrypt: bool) -> Self {
+    pub(crate) fn new(
+        revision: Revision,
+        history: HistoryId,
+        saved_at: i64,
+        compress: bool,
+        encrypt: bool,
+    ) -> Self {
         let flags = if compress { ZSTD } else { 0 } | if encrypt { AES } else { 0 };
-        Self { revision, saved_at, flags, salt: rand::random() }
+        Self { revision, history, saved_at, flags, salt: rand::random() }
     }
 
     fn to_bytes(self) -> [u8; HEADER] {
@@ -49,31 +81,38 @@ impl Header {
         bytes[12..20].copy_from_slice(&self.revision.to_le_bytes());
         bytes[20..28].copy_from_slice(&self.saved_at.to_le_bytes());
         bytes[28..36].copy_from_slice(&self.salt);
-        let crc = crc32fast::hash(&bytes[..36]);
-        bytes[36..].copy_from_slice(&crc.to_le_bytes());
+        bytes[36..52].copy_from_slice(&self.history.lineage.to_le_bytes());
+        bytes[52..60].copy_from_slice(&self.history.nonce.to_le_bytes());
+        let crc = crc32fast::hash(&bytes[..60]);
+        bytes[60..].copy_from_slice(&crc.to_le_bytes());
         bytes
     }
 
     pub(super) fn from_bytes(bytes: &[u8; HEADER]) -> Result<Self, Unfit> {
-        let crc = crc32fast::hash(&bytes[..36]);
-        if bytes[36..] != crc.to_le_bytes() || &bytes[..8] != MAGIC {
+        let u16_at = |at| u16::from_le_bytes(array_at(bytes, at));
+        if &bytes[..8] != MAGIC {
             return Err(Unfit::Damaged("the header is not one"));
         }
-        let u16_at = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
-        let eight_at = |at: usize| {
-            let mut eight = [0; 8];
-            eight.copy_from_slice(&bytes[at..at + 8]);
-            eight
-        };
-        let flags = u16_at(10);
-        if u16_at(8) != VERSION || flags & !(ZSTD | AES) != 0 {
+        let sum_at = |at: usize| bytes[at..at + 4] == crc32fast::hash(&bytes[..at]).to_le_bytes();
+        let (version, flags) = (u16_at(8), u16_at(10));
+        // The checksum of version 1 stood elsewhere.
+        let is_older = version == 1 && sum_at(36);
+        if is_older || sum_at(60) && (version != VERSION || flags & !(ZSTD | AES) != 0) {
             return Err(Unfit::Unsuited("saved by another version of this program"));
         }
+        if !sum_at(60) {
+            return Err(Unfit::Damaged("the header is not one"));
+        }
+        let history = HistoryId {
+            lineage: u128::from_le_bytes(array_at(bytes, 36)),
+            nonce: i64::from_le_bytes(array_at(bytes, 52)),
+        };
         Ok(Self {
             flags,
-            revision: u64::from_le_bytes(eight_at(12)),
-            saved_at: i64::from_le_bytes(eight_at(20)),
-            salt: eight_at(28),
+            history,
+            revision: u64::from_le_bytes(array_at(bytes, 12)),
+            saved_at: i64::from_le_bytes(array_at(bytes, 20)),
+            salt: array_at(bytes, 28),
         })
     }
 
@@ -114,6 +153,12 @@ impl Header {
         nonce[8..].copy_from_slice(&number.to_le_bytes());
         nonce
     }
+}
+
+fn array_at<const N: usize>(bytes: &[u8; HEADER], at: usize) -> [u8; N] {
+    let mut array = [0; N];
+    array.copy_from_slice(&bytes[at..at + N]);
+    array
 }
 
 fn cipher(key: &Key) -> Aes256Gcm {

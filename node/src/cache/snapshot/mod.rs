@@ -14,11 +14,13 @@
 //! | bytes | header |
 //! |---|---|
 //! | 8 | `KAMASNAP` |
-//! | 2 | version, 1 |
+//! | 2 | version, 2 |
 //! | 2 | flags: 1 = zstd, 2 = AES-256-GCM |
 //! | 8 | the store's revision: every entry is true at it or later |
 //! | 8 | when it was saved, in milliseconds since 1970 |
 //! | 8 | random: the first two thirds of every nonce, of which the rest is the section's number |
+//! | 16 | the lineage of the store that it tells of |
+//! | 8 | the nonce of the store's commit of that revision; 0 where it is not known |
 //! | 4 | CRC-32 of all that |
 //!
 //! | bytes | section |
@@ -46,7 +48,7 @@ use std::{io, path::PathBuf};
 pub(crate) use entry::{EntryReader, write_entry};
 pub use files::SnapshotFiles;
 pub(crate) use files::{Opened, refuse, set_aside};
-pub(crate) use format::{Header, Key, Reader, Writer};
+pub(crate) use format::{Header, HistoryId, Key, Reader, Writer};
 pub(crate) use index::Index;
 
 /// How the cache is saved.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use secrecy::SecretBox;
 
 use super::{
-    format::{Key, MAX_SECTION, Writer},
+    format::{HEADER, Key, MAX_SECTION, Writer},
     *,
 };
 use crate::{
@@ -47,7 +47,7 @@ fn maps() -> Vec<StockDataMap> {
 }
 
 fn file(compress: bool, key: Option<&Key>) -> Vec<u8> {
-    let header = Header::new(9, 1_700_000_000_000, compress, key.is_some());
+    let header = Header::new(9, HistoryId::default(), 1_700_000_000_000, compress, key.is_some());
     let mut writer = Writer::new(Vec::new(), header, key).unwrap();
     let indicators = indicators();
     for map in maps() {
@@ -161,7 +161,7 @@ fn believes_no_length() {
     let whole = file(false, None);
     let more = u32::try_from(MAX_SECTION + 5000).unwrap();
     for size in [u32::MAX, more, 60 << 20] {
-        let mut bad = whole[..40].to_vec();
+        let mut bad = whole[..HEADER].to_vec();
         bad.extend_from_slice(&size.to_le_bytes());
         bad.extend_from_slice(&[0xff; 40]);
         assert!(matches!(read(&bad, None), Err(Unfit::Damaged(_) | Unfit::Cut)));
@@ -169,12 +169,14 @@ fn believes_no_length() {
 }
 
 #[test]
-fn a_newer_version_is_left_for_the_newer_program() {
-    let mut newer = file(false, None);
-    newer[8] = 2;
-    let crc = crc32fast::hash(&newer[..36]).to_le_bytes();
-    newer[36..40].copy_from_slice(&crc);
-    assert!(matches!(read(&newer, None), Err(Unfit::Unsuited(_))));
+fn another_version_is_left_for_the_program_that_knows_it() {
+    for (version, sum) in [(1, 36), (3, 60)] {
+        let mut other = file(false, None);
+        other[8] = version;
+        let crc = crc32fast::hash(&other[..sum]).to_le_bytes();
+        other[sum..sum + 4].copy_from_slice(&crc);
+        assert!(matches!(read(&other, None), Err(Unfit::Unsuited(_))));
+    }
 }
 
 #[test]
@@ -215,13 +217,13 @@ proptest! {
     ) {
         let _ = EntryReader::new(&indicators()).section(&bytes, |_, _| {});
         // Behind a good header and good checksums, too.
-        let header = Header::new(1, 1, start % 2 == 0, false);
+        let header = Header::new(1, HistoryId::default(), 1, start % 2 == 0, false);
         let writer = Writer::new(Vec::new(), header, None).unwrap();
         let mut file = writer.finish().unwrap();
-        file.truncate(40);
+        file.truncate(HEADER);
         file.extend_from_slice(&u32::try_from(bytes.len()).unwrap().to_le_bytes());
         file.extend_from_slice(&u32::try_from(start).unwrap().to_le_bytes());
-        let crc = [&[0; 4], &file[40..48], &bytes].concat();
+        let crc = [&[0; 4], &file[HEADER..HEADER + 8], &bytes].concat();
         file.extend_from_slice(&crc32fast::hash(&crc).to_le_bytes());
         file.extend_from_slice(&bytes);
         if let Ok(mut reader) = Reader::new(Cursor::new(file)) {
@@ -246,7 +248,7 @@ fn names(files: &std::path::Path) -> Vec<String> {
 
 fn save(files: &SnapshotFiles, revision: u64) -> Saved {
     let line = |out: &mut Vec<u8>| out.extend_from_slice(b"{}");
-    files.save(revision, 0, [line].into_iter()).unwrap()
+    files.save(revision, HistoryId::default(), 0, [line].into_iter()).unwrap()
 }
 
 #[test]
@@ -315,7 +317,7 @@ fn where_nothing_can_be_written_it_says_so_and_keeps_what_there_is() {
     fs::write(dir.path().join("snapshots"), "a file").unwrap();
     let files = files(dir.path(), 3);
     let line = |out: &mut Vec<u8>| out.extend_from_slice(b"{}");
-    let error = files.save(1, 0, [line].into_iter()).unwrap_err().to_string();
+    let error = files.save(1, HistoryId::default(), 0, [line].into_iter()).unwrap_err().to_string();
     assert!(error.contains("cannot make") && error.contains("snapshots"), "{error}");
     assert!(files.newest(u64::MAX).is_none());
     assert_eq!(fs::read(dir.path().join("snapshots")).unwrap(), b"a file");
@@ -327,7 +329,8 @@ fn where_nothing_can_be_written_it_says_so_and_keeps_what_there_is() {
         key: None,
     });
     let large = |size: usize| move |out: &mut Vec<u8>| out.resize(out.len() + size, b' ');
-    let saved = other.save(1, 0, [large(70 << 20), large(10)].into_iter()).unwrap();
+    let saved =
+        other.save(1, HistoryId::default(), 0, [large(70 << 20), large(10)].into_iter()).unwrap();
     assert_eq!(saved.entries, 1);
     assert!(Arc::new(other).newest(u64::MAX).is_some());
 }

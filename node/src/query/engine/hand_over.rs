@@ -13,7 +13,7 @@ use tokio::{task::spawn_blocking, time::Instant};
 use super::{Engine, Inner, load::Terms};
 use crate::{
     cache::{
-        snapshot::{EntryReader, Header, Reader, Unfit, Writer, write_entry},
+        snapshot::{EntryReader, Header, HistoryId, Reader, Unfit, Writer, write_entry},
         stock_data_map::Known,
     },
     model::Revision,
@@ -128,7 +128,7 @@ impl<S: Source> Inner<S> {
         let entries = self.knowledge.entries(now).into_iter().rev();
         let entries = entries.filter(|(map, _)| map.exists() && wanted(map.subject()));
         let failed = |error: std::io::Error| Refused::Unfit(error.to_string());
-        let header = Header::new(revision, 0, true, false);
+        let header = Header::new(revision, HistoryId::default(), 0, true, false);
         let mut writer = Writer::new(Vec::new(), header, None).map_err(failed)?;
         let (mut packed, mut bytes) = (0, 0);
         for (map, expires) in entries {

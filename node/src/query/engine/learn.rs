@@ -19,7 +19,7 @@ use crate::{
     },
     model::{Revision, Subject},
     query::{CacheStatus, QueryError, Scope, Source, plan::Ask},
-    store::Need,
+    store::{Need, StoreError},
 };
 
 /// Tries that use the cache, and tries in all.
@@ -155,6 +155,7 @@ impl<S: Source> Inner<S> {
                 }
             });
         }
+        let own = Arc::clone(rows.load());
         rows.start();
         tally.known = parts.iter().filter(|part| part.is_ok()).count();
         tally.missing = parts.len() - tally.known;
@@ -163,7 +164,7 @@ impl<S: Source> Inner<S> {
         for part in parts {
             let part = match part {
                 Ok(part) => Some(part),
-                Err(ticket) => landed(&ticket, ask, mark).await?,
+                Err(ticket) => landed(&ticket, &own, ask, mark).await?,
             };
             match part {
                 Some(part) => gathered.push(part),
@@ -221,9 +222,22 @@ impl<S: Source> Inner<S> {
     }
 }
 
-/// Waits for a ticket; `None` when it does not tell what is asked, or is older than the query.
-async fn landed(ticket: &Ticket, ask: &Ask, mark: Mark) -> Result<Option<Part>, QueryError> {
-    ticket.load.ended().await?;
+/// Waits for a ticket; `None` when it does not tell what is asked, or is older than the query, or
+/// was part of a read for others that was too large: `own` may not be.
+async fn landed(
+    ticket: &Ticket,
+    own: &Arc<Load>,
+    ask: &Ask,
+    mark: Mark,
+) -> Result<Option<Part>, QueryError> {
+    match ticket.load.ended().await {
+        Err(QueryError::Storage(StoreError::TooManyRows { .. }))
+            if !Arc::ptr_eq(&ticket.load, own) =>
+        {
+            return Ok(None);
+        }
+        ended => ended?,
+    }
     let filled = ticket.filled().ok_or(QueryError::Abandoned)?;
     let overtaken = filled.stale && filled.revision < mark.visible;
     let tells = !overtaken && ask.is_known(&filled.map);

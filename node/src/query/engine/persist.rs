@@ -11,9 +11,12 @@ use tokio::{task::spawn_blocking, time::Instant};
 use super::{Engine, load::Terms};
 use crate::{
     cache::snapshot::{
-        Opened, SaveError, Saved, SnapshotFiles, Unfit, refuse, set_aside, write_entry,
+        Header, HistoryId, Opened, SaveError, Saved, SnapshotFiles, Unfit, refuse, set_aside,
+        write_entry,
     },
+    model::{Revision, Subject},
     query::Source,
+    store::StoreError,
 };
 
 /// What came of looking for a snapshot to start from.
@@ -53,6 +56,7 @@ impl<S: Source> Engine<S> {
             // First the revision: whatever is collected after is true at it or later.
             let revision = inner.knowledge.writes.mark().visible;
             let indicators = inner.source.indicators();
+            let history = HistoryId::of(&inner.source.mark(), revision);
             let entries = inner.knowledge.entries(now);
             let writers = entries.into_iter().map(|(map, expires)| {
                 let ttl = expires.saturating_duration_since(now).as_millis();
@@ -60,7 +64,7 @@ impl<S: Source> Engine<S> {
                 let ttl = u64::try_from(ttl).unwrap_or(u64::MAX);
                 move |out: &mut Vec<u8>| write_entry(out, &map, ttl, indicators)
             });
-            files.save(revision, wall_clock(), writers)
+            files.save(revision, history, wall_clock(), writers)
         });
         match saving.await {
             Ok(saved) => saved,
@@ -92,26 +96,35 @@ impl<S: Source> Engine<S> {
         }
     }
 
+    /// The store's revision, and the subjects written since a file was saved; `None` where the file
+    /// is from another store, or from a state that this one was never in.
+    async fn since(&self, header: &Header) -> Result<Option<(Revision, Vec<Subject>)>, StoreError> {
+        let source = &self.inner.source;
+        let nonce = source.nonce_of(header.revision).await?;
+        let (revision, changed) = source.changes_since(header.revision).await?;
+        let is_past = header.revision <= revision;
+        Ok((is_past && header.history.may_be_of(&source.mark(), nonce))
+            .then_some((revision, changed)))
+    }
+
     /// `None` where the file turns out to be no good.
     async fn restore_from(&self, files: &Arc<SnapshotFiles>, opened: Opened) -> Option<Restored> {
         let name = opened.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let header = opened.index.header();
         let mark = self.inner.knowledge.writes.mark();
-        let changes = self.inner.source.changes_since(header.revision).await;
-        let (revision, changed) = match changes {
-            Ok(changes) => changes,
+        let (revision, changed) = match self.since(&header).await {
+            Ok(Some(changes)) => changes,
+            Ok(None) => {
+                // It must not be tried again when this history has come as far.
+                tracing::warn!(file = name, "a cache snapshot is of another history of the store");
+                set_aside(&opened.path);
+                return None;
+            }
             Err(error) => {
                 tracing::warn!(file = name, %error, "cannot tell what changed since a cache snapshot");
                 return None;
             }
         };
-        if header.revision > revision {
-            // It speaks of another history of the store, and must not be tried again when this
-            // one has come as far.
-            tracing::warn!(file = name, revision, "a cache snapshot is ahead of the store");
-            set_aside(&opened.path);
-            return None;
-        }
         let saved_at = u64::try_from(wall_clock().saturating_sub(header.saved_at));
         let age = Duration::from_millis(saved_at.unwrap_or(0));
         let terms = Terms { changed: changed.into_iter().collect(), revision, mark, age };

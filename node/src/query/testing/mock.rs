@@ -15,7 +15,7 @@ use super::{World, indicators};
 use crate::{
     model::{Indicators, Revision, Subject},
     query::Source,
-    store::{Found, Need, StoreError, Touched, WriteObserver},
+    store::{Found, MAX_ROWS, Mark, Need, StoreError, Touched, WriteObserver},
 };
 
 /// Cheap to clone; all clones are one store.
@@ -34,6 +34,8 @@ struct Shared {
     lists: AtomicUsize,
     trouble: Mutex<Trouble>,
     waiting: AtomicUsize,
+    /// Rows that one read may give; 0 = any number.
+    most: AtomicUsize,
     /// Turns to yield before and after a read takes its snapshot, from a seed.
     delays: Mutex<Option<u64>>,
 }
@@ -179,6 +181,11 @@ impl Mock {
         self.shared.waiting.load(SeqCst)
     }
 
+    /// Refuses reads of more rows from now on.
+    pub(crate) fn limit(&self, most: usize) {
+        self.shared.most.store(most, SeqCst);
+    }
+
     pub(crate) fn fail(&self, fail: bool) {
         self.shared.trouble.lock().fail = fail;
     }
@@ -233,7 +240,18 @@ impl Mock {
 impl Source for Mock {
     async fn read(&self, needs: Vec<Need>) -> Result<(Revision, Vec<Found>), StoreError> {
         self.shared.log.lock().push(needs.clone());
-        self.answer(|world| needs.iter().map(|need| world.answer(need)).collect()).await
+        let answer = |world: &World| needs.iter().map(|need| world.answer(need)).collect();
+        let (revision, found): (_, Vec<Found>) = self.answer(answer).await?;
+        let (rows, limit) =
+            (found.iter().map(|found| found.rows.len()).sum::<usize>(), self.max_rows());
+        if rows > limit { Err(StoreError::TooManyRows { limit }) } else { Ok((revision, found)) }
+    }
+
+    fn max_rows(&self) -> usize {
+        match self.shared.most.load(SeqCst) {
+            0 => MAX_ROWS,
+            most => most,
+        }
     }
 
     async fn topic_members(&self, topic: &str) -> Result<(Revision, Vec<Subject>), StoreError> {
@@ -264,6 +282,14 @@ impl Source for Mock {
             old.is_none_or(|old| format!("{old:?}") != format!("{stock:?}"))
         });
         Ok((now.revision, changed.map(|(subject, _)| Subject::from(&**subject)).collect()))
+    }
+
+    fn mark(&self) -> Arc<Mark> {
+        Arc::new(Mark { revision: self.confirmed(), ..Mark::default() })
+    }
+
+    async fn nonce_of(&self, _: Revision) -> Result<Option<i64>, StoreError> {
+        Ok(None)
     }
 
     fn revision(&self) -> Revision {

@@ -35,7 +35,7 @@ pub(super) use self::{
     account::{Account, wall_clock},
     apply::{Applied, apply},
     capture::{Commit, Notes, series_gone, series_saved, tag_added},
-    read::read,
+    read::{nonce_of, read},
 };
 use crate::model::Revision;
 

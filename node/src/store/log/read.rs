@@ -1,6 +1,6 @@
 //! Reading the log for somebody who follows.
 
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
 use super::{Change, key};
 use crate::{
@@ -60,6 +60,22 @@ pub struct LogRead {
     /// Whether nothing in the log follows the cursor, though the store is elsewhere: the log was
     /// cut, or tells another history.
     pub gap: bool,
+}
+
+/// The nonce of the commit that ended with `revision`: the last one, or one that is in the log or
+/// before one that is.
+pub(in crate::store) fn nonce_of(
+    reader: &Reader,
+    revision: Revision,
+) -> Result<Option<i64>, StoreError> {
+    let (transaction, last) = snapshot(&reader.conn)?;
+    if last == revision {
+        return Ok(Some(History::load(&transaction)?.nonce));
+    }
+    let Some(next) = revision.checked_add(1).filter(|next| *next <= last) else { return Ok(None) };
+    let sql = "SELECT before FROM change_log WHERE key = ?1";
+    let mut select = transaction.prepare_cached(sql)?;
+    Ok(select.query_row([key(next, 0)], |row| row.get(0)).optional()?)
 }
 
 /// The parts after `cursor`, about `bytes` of them, at least one.

@@ -49,7 +49,8 @@ CREATE TABLE IF NOT EXISTS change_log(
   nonce INTEGER NOT NULL, at INTEGER NOT NULL, ops BLOB NOT NULL);
 ";
 
-/// Notes what others write. This program's connections have triggers switched off.
+/// Notes what others write. This program's connections have triggers switched off. A row that
+/// `INSERT OR REPLACE` puts another in the place of is gone without a trigger of its own.
 pub(super) const TRIGGERS: &str = "
 CREATE TRIGGER IF NOT EXISTS finance_data_inserted_outside AFTER INSERT ON finance_data
 WHEN NOT EXISTS (SELECT 1 FROM outside_changes WHERE subject_key = NEW.subject_key)
@@ -63,6 +64,12 @@ BEGIN INSERT INTO outside_changes VALUES (OLD.subject_key); END;
 CREATE TRIGGER IF NOT EXISTS finance_data_deleted_outside AFTER DELETE ON finance_data
 WHEN NOT EXISTS (SELECT 1 FROM outside_changes WHERE subject_key = OLD.subject_key)
 BEGIN INSERT INTO outside_changes VALUES (OLD.subject_key); END;
+CREATE TRIGGER IF NOT EXISTS finance_data_replaced_outside BEFORE INSERT ON finance_data
+BEGIN INSERT INTO outside_changes SELECT subject_key FROM finance_data AS there
+WHERE there.id = NEW.id AND there.subject_key <> NEW.subject_key; END;
+CREATE TRIGGER IF NOT EXISTS finance_data_displaced_outside BEFORE UPDATE OF id ON finance_data
+BEGIN INSERT INTO outside_changes SELECT subject_key FROM finance_data AS there
+WHERE there.id = NEW.id AND there.id <> OLD.id AND there.subject_key <> NEW.subject_key; END;
 CREATE TRIGGER IF NOT EXISTS subject_tags_inserted_outside AFTER INSERT ON subject_tags
 WHEN NOT EXISTS (SELECT 1 FROM outside_changes WHERE subject_key = '')
 BEGIN INSERT INTO outside_changes VALUES (''); END;
@@ -76,7 +83,7 @@ BEGIN INSERT INTO outside_changes VALUES (''); END;
 
 /// Everything by name that a complete file has. A script that drops `finance_data` to make it anew
 /// takes keys and triggers along.
-pub(super) const NAMES: [&str; 20] = [
+pub(super) const NAMES: [&str; 22] = [
     "finance_data",
     "finance_data_key",
     "subject_tags",
@@ -94,6 +101,8 @@ pub(super) const NAMES: [&str; 20] = [
     "finance_data_updated_outside",
     "finance_data_moved_outside",
     "finance_data_deleted_outside",
+    "finance_data_replaced_outside",
+    "finance_data_displaced_outside",
     "subject_tags_inserted_outside",
     "subject_tags_updated_outside",
     "subject_tags_deleted_outside",

@@ -219,3 +219,40 @@ async fn a_closed_store_says_so_and_leaves_no_log_behind() {
     let files: Vec<_> = std::fs::read_dir(fixture.dir.path()).unwrap().collect();
     assert_eq!(files.len(), 1, "{files:?}");
 }
+
+#[tokio::test]
+async fn a_row_counts_once_however_many_needs_it_answers() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { max_rows: 3, ..Options::new(dir.path().join("store.db")) };
+    let store = Store::open(options).await.unwrap();
+    let rows: Vec<_> = (0..3).flat_map(|at| [("33:1", at, None), ("33:2", at, None)]).collect();
+    store.ingest(incomes(&rows), false).await.unwrap();
+    let need = |subject: &str, to, indicator: &str| Need {
+        subject: subject.into(),
+        rows: Rows::Between { from: 0, to },
+        indicators: store.indicators().id(indicator).into_iter().collect(),
+    };
+    let [one, two] = ["operating_income", "parent_holder_net_profit"];
+    let same = vec![need("33:1", 2, one), need("33:1", 1, two), need("33:1", 2, two)];
+    assert_eq!(store.read(same).await.unwrap().1[1].rows.len(), 2);
+    let others = vec![need("33:1", 2, one), need("33:1", 2, two), need("33:2", 0, one)];
+    let refused = store.read(others).await.unwrap_err();
+    assert_eq!(refused, StoreError::TooManyRows { limit: 3 });
+}
+
+#[tokio::test]
+async fn a_store_knows_the_commits_of_its_log_again() {
+    let fixture = Fixture::new().await;
+    let store = &fixture.store;
+    let mut marks = vec![store.mark()];
+    for at in 0..3 {
+        store.ingest(incomes(&[("33:1", at, None)]), false).await.unwrap();
+        marks.push(store.mark());
+    }
+    for mark in &marks[1..] {
+        assert_eq!(store.nonce_of(mark.revision).await.unwrap(), Some(mark.nonce), "{mark:?}");
+    }
+    for unknown in [4, u64::MAX] {
+        assert_eq!(store.nonce_of(unknown).await.unwrap(), None);
+    }
+}

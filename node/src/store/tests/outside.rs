@@ -121,3 +121,37 @@ async fn a_table_that_was_dropped_and_made_anew_is_keyed_and_read_again() {
     let fixture = fixture.reopen().await;
     assert_eq!(fixture.store.revision(), 2);
 }
+
+#[tokio::test]
+async fn a_row_that_another_takes_the_place_of_is_noticed() {
+    for sql in [
+        "REPLACE INTO finance_data (id, stock_code, market_code, subject_key, report_date) \
+         VALUES (1, '9', '33', '33:9', 500)",
+        "UPDATE OR REPLACE finance_data SET id = 1 WHERE subject_key = '33:2'",
+    ] {
+        let fixture = two_subjects().await;
+        let log = Arc::new(Log::default());
+        fixture.store.observe(log.clone());
+        Connection::open(fixture.path()).unwrap().execute_batch(sql).unwrap();
+        fixture.store.register_indicators(vec!["margin".into()]).await.unwrap();
+        assert!(log.0.lock()[0].contains("[33:1 33:"), "{sql}: {:?}", log.0.lock());
+        assert_eq!(all(&fixture.store, "33:1").await, Found::default(), "{sql}");
+        assert_eq!(fixture.store.totals().records, if sql.starts_with('R') { 2 } else { 1 });
+        fixture.store.close().await;
+        assert!(check(&fixture.path()).unwrap().is_sound(), "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn a_date_that_is_no_whole_number_hides_no_other_row() {
+    let fixture = two_subjects().await;
+    let sql = "INSERT INTO finance_data (stock_code, market_code, subject_key, report_date) \
+               VALUES ('1', '33', '33:1', 100.5)";
+    Connection::open(fixture.path()).unwrap().execute_batch(sql).unwrap();
+    let fixture = fixture.reopen().await;
+    let rows = Rows::Newest { not_before: 0, at: 1_000 };
+    let need = Need { subject: "33:1".into(), rows, indicators: [].into() };
+    let found = fixture.store.read(vec![need]).await.unwrap().1.remove(0);
+    assert_eq!(found.rows.iter().map(|row| row.report_date).collect::<Vec<_>>(), [100]);
+    assert_eq!(all(&fixture.store, "33:1").await.rows.len(), 1);
+}

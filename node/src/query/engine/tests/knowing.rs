@@ -4,10 +4,10 @@ use super::*;
 use crate::{
     model::IndicatorId,
     query::{
-        CacheStatus, Order, Page, SortField,
+        CacheStatus, Order, Page, QueryError, SortField,
         testing::{data, names},
     },
-    store::Rows,
+    store::{Rows, StoreError},
 };
 
 const A: &str = "33:000001";
@@ -180,4 +180,26 @@ async fn a_large_answer_is_written_elsewhere_and_is_the_same() {
         let truth = mock.world().selection_period(&query, by_subject(), &names(&query.indicators));
         assert!(data(&by_date) == truth);
     }
+}
+
+#[tokio::test]
+async fn a_read_for_others_that_was_too_large_is_not_the_end_of_a_smaller_one() {
+    let mock = Mock::new(world());
+    let engine = engine(&mock);
+    mock.limit(20);
+    let gate = mock.gate();
+    let large = period(subjects(&[A]), &[0], 0, 29);
+    let small = period(subjects(&[A]), &[0], 10, 19);
+    let together = async { tokio::join!(engine.period(&large), engine.period(&small)) };
+    let ((large, answer), ()) = tokio::join!(together, async {
+        while mock.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+        gate.open();
+    });
+    let refused = |error: QueryError| {
+        matches!(error, QueryError::Storage(StoreError::TooManyRows { limit: 20 }))
+    };
+    assert!(large.is_err_and(refused));
+    assert_eq!(data(&answer.unwrap()), mock.world().period(&small, &names(&small.indicators)));
 }

@@ -10,7 +10,7 @@ use super::{
     *,
 };
 use crate::{
-    cache::snapshot::{SnapshotFiles, SnapshotOptions},
+    cache::snapshot::{HistoryId, SnapshotFiles, SnapshotOptions},
     query::{CacheStatus, testing::data},
 };
 
@@ -124,7 +124,7 @@ async fn whole_by_its_checksums_and_still_nonsense_is_set_aside() {
     first.snapshot(&both()).await.unwrap();
     first.save(&files).await.unwrap();
     let nonsense = |out: &mut Vec<u8>| out.extend_from_slice(b"{\"subject\":7}");
-    files.save(0, 0, [nonsense].into_iter()).unwrap();
+    files.save(0, HistoryId::default(), 0, [nonsense].into_iter()).unwrap();
     let restored = engine(&mock).restore(&files).await;
     assert_eq!(restored.file.as_deref(), Some("cache-00000001.snapshot"));
     assert!(dir.path().join("cache-00000002.snapshot.damaged").exists());
