@@ -118,7 +118,8 @@ impl<'c> Select<'c> {
         let mut rows = self.statement.query((&*need.subject, first, last))?;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
-            let report_date = row.get(0)?;
+            // A date that is no whole number cannot be asked for.
+            let ValueRef::Integer(report_date) = row.get_ref(0)? else { continue };
             if !same.iter().any(|other| other.has(report_date)) {
                 room.take()?;
             }
@@ -143,12 +144,13 @@ fn sql(newest: bool, wanted: &[IndicatorId], indicators: &Indicators) -> String 
     // Named, so that no index an older file brings along can take the plan elsewhere.
     sql.push_str(
         " FROM finance_data INDEXED BY finance_data_key \
-         WHERE subject_key = ?1 AND report_date BETWEEN ?2 AND ?3 \
-         AND typeof(report_date) = 'integer' ORDER BY report_date",
+         WHERE subject_key = ?1 AND report_date BETWEEN ?2 AND ?3 ",
     );
-    if newest {
-        sql.push_str(" DESC LIMIT 1");
-    }
+    // Of a range the others are passed over.
+    sql.push_str(match newest {
+        true => "AND typeof(report_date) = 'integer' ORDER BY report_date DESC LIMIT 1",
+        false => "ORDER BY report_date",
+    });
     sql
 }
 
