@@ -210,8 +210,10 @@ impl<S: Source> Inner<S> {
         if ask.indicators.iter().all(|id| labels.knows(*id)) {
             return labels;
         }
-        self.labels.store(Arc::new(Labels::new(&self.source.indicators())));
-        self.labels.load()
+        let labels = Arc::new(Labels::new(&self.source.indicators()));
+        self.labels.store(Arc::clone(&labels));
+        // Those just made: somebody may be putting older ones in their place.
+        Guard::from_inner(labels)
     }
 
     /// Writes a large answer where it keeps nobody else waiting.
