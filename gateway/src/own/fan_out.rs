@@ -58,7 +58,7 @@ where
     *request.uri_mut() = target.parse::<Uri>().ok()?;
     request.headers_mut().insert(HOST, node.name().parse().ok()?);
     // Both questions can be repeated: to reset twice is to reset.
-    let endpoint = client.endpoint(node, true);
+    let endpoint = client.endpoint_apart(node);
     let answer = async {
         let response = endpoint.oneshot(request).await.ok()?;
         if response.status() != StatusCode::OK {

@@ -36,6 +36,10 @@ pub trait Connector<B> {
     /// The service for `node`. With `reads`, its requests may be repeated when it is not known whether they were carried
     /// out.
     fn endpoint(&self, node: &Arc<Node>, reads: bool) -> Self::Endpoint;
+
+    /// The service for what the gateway itself asks `node`, apart from the requests of clients: may be repeated, and speaks
+    /// neither for nor against the node's health.
+    fn endpoint_apart(&self, node: &Arc<Node>) -> Self::Endpoint;
 }
 
 /// A worker's connections to all nodes. Clones are the same; it stays on its thread.
@@ -77,7 +81,7 @@ impl Client {
             targets.push(Rc::downgrade(&target));
             target
         });
-        Endpoint { target, _client: Rc::clone(&self.inner), is_read: false }
+        Endpoint { target, _client: Rc::clone(&self.inner), kind: Kind::default() }
     }
 }
 
@@ -97,6 +101,10 @@ where
     fn endpoint(&self, node: &Arc<Node>, reads: bool) -> Endpoint {
         let endpoint = Self::endpoint(self, node);
         if reads { endpoint.for_reads() } else { endpoint }
+    }
+
+    fn endpoint_apart(&self, node: &Arc<Node>) -> Endpoint {
+        Self::endpoint(self, node).for_reads().apart()
     }
 }
 
@@ -127,7 +135,16 @@ pub struct Endpoint {
     target: Rc<Target>,
     // Keeps the ticker going.
     _client: Rc<Inner>,
-    is_read: bool,
+    kind: Kind,
+}
+
+/// What is known of an endpoint's requests.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Kind {
+    /// Doing one twice does no harm.
+    pub(super) is_read: bool,
+    /// The gateway itself asks: what comes of it says nothing of how clients fare.
+    pub(super) is_apart: bool,
 }
 
 impl Endpoint {
@@ -135,7 +152,15 @@ impl Endpoint {
     /// without a word, they are sent again.
     #[must_use]
     pub fn for_reads(mut self) -> Self {
-        self.is_read = true;
+        self.kind.is_read = true;
+        self
+    }
+
+    /// What becomes of its requests is not told to the node's [`Health`](super::Health): a node may answer questions about
+    /// itself and hang for all others, and one that has no answer to them may serve well.
+    #[must_use]
+    pub fn apart(mut self) -> Self {
+        self.kind.is_apart = true;
         self
     }
 
@@ -150,7 +175,7 @@ impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint")
             .field("target", &self.target)
-            .field("is_read", &self.is_read)
+            .field("kind", &self.kind)
             .finish_non_exhaustive()
     }
 }
@@ -168,7 +193,7 @@ where
     }
 
     fn call(&mut self, request: Request<Body<B>>) -> ResponseFuture<B> {
-        let is_read = self.is_read || request.method().is_safe();
-        ResponseFuture::new(Rc::clone(&self.target), request, is_read)
+        let is_read = self.kind.is_read || request.method().is_safe();
+        ResponseFuture::new(Rc::clone(&self.target), request, Kind { is_read, ..self.kind })
     }
 }

@@ -16,6 +16,7 @@ use tower::BoxError;
 
 use super::{
     body::UpstreamBody,
+    client::Kind,
     conn::Conn,
     deadline::Deadline,
     error::UpstreamError,
@@ -44,10 +45,10 @@ pub struct ResponseFuture<B> {
 }
 
 impl<B> ResponseFuture<B> {
-    pub(super) fn new(target: Rc<Target>, request: Request<Body<B>>, is_read: bool) -> Self {
+    pub(super) fn new(target: Rc<Target>, request: Request<Body<B>>, kind: Kind) -> Self {
         let (head, body) = request.into_parts();
         let state = State::New;
-        Self { exchange: Box::pin(Exchange { target, head: Some(head), body, is_read, state }) }
+        Self { exchange: Box::pin(Exchange { target, head: Some(head), body, kind, state }) }
     }
 }
 
@@ -89,7 +90,7 @@ pin_project! {
         head: Option<Parts>,
         #[pin]
         body: Body<B>,
-        is_read: bool,
+        kind: Kind,
         state: State,
     }
 }
@@ -197,7 +198,7 @@ impl Broken {
 impl<B> Exchange<B> {
     /// Hands in a copy of the request, if doing it twice does no harm and it is whole.
     fn offer(&self) {
-        let head = self.head.as_ref().filter(|_| self.is_read);
+        let head = self.head.as_ref().filter(|_| self.kind.is_read);
         hedge::offer(|| Some(Request::from_parts(head?.clone(), self.body.bytes()?.clone())));
     }
 }
@@ -222,7 +223,9 @@ where
             }
             Err(error) => {
                 drop(lease);
-                this.target.node.failed();
+                if !this.kind.is_apart {
+                    this.target.node.failed();
+                }
                 Err(self.give_up(error, true))
             }
         }
@@ -331,7 +334,9 @@ where
                 head: response::Head { response, framing, is_reusable },
                 has_request,
             }) => {
-                this.target.node.health().answered();
+                if !this.kind.is_apart {
+                    this.target.node.health().answered();
+                }
                 // What answered before it had the whole request would take the rest for the next one.
                 let is_reusable = is_reusable && upload.is_given(lease.conn());
                 let mut response =
@@ -341,7 +346,7 @@ where
                     head.extensions.clear();
                     *response.extensions_mut() = head.extensions;
                 }
-                return Some(if has_request && *this.is_read && is_unavailable(&response) {
+                return Some(if has_request && this.kind.is_read && is_unavailable(&response) {
                     self.unavailable(response)
                 } else {
                     Ok(response)
@@ -351,7 +356,8 @@ where
         };
         let in_silence = cut_after == Some(Came::Nothing);
         // Nobody acted on it, or doing it twice does no harm; and nothing of it is lost.
-        let is_harmless = if *this.is_read { cut_after.is_some() } else { in_silence && !is_sent };
+        let is_harmless =
+            if this.kind.is_read { cut_after.is_some() } else { in_silence && !is_sent };
         let can_repeat = is_harmless && this.body.bytes().is_some();
         // A server may close a connection that was kept whenever it likes.
         let is_stale = in_silence && lease.is_reused;
@@ -360,7 +366,8 @@ where
             *this.state = State::Connecting(Connecting::new(lease));
             return None;
         }
-        if (error.is_nodes_fault() || cut_after.is_some()) && !is_stale {
+        let is_nodes_fault = error.is_nodes_fault() || cut_after.is_some();
+        if is_nodes_fault && !is_stale && !this.kind.is_apart {
             this.target.node.failed();
         }
         lease.fail();
@@ -381,7 +388,7 @@ where
             Ok(bytes) => return Ok(Response::from_parts(head, bytes.into())),
             Err(body) => return Ok(Response::from_parts(head, body)),
         };
-        if is_about_node {
+        if is_about_node && !self.kind.is_apart {
             self.target.node.refused();
         }
         let answer = Box::new(Response::from_parts(head, body));

@@ -44,6 +44,10 @@ impl<B> Connector<B> for InProcess {
     fn endpoint(&self, node: &Arc<Node>, _: bool) -> Endpoint {
         Endpoint(Arc::clone(node.name()))
     }
+
+    fn endpoint_apart(&self, node: &Arc<Node>) -> Endpoint {
+        Endpoint(Arc::clone(node.name()))
+    }
 }
 
 impl<B> Service<Request<Body<B>>> for Endpoint {

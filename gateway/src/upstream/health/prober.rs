@@ -57,7 +57,7 @@ impl<C: Connector<NoBody>> Prober<C> {
     }
 
     async fn probe(&self, node: &Arc<Node>) {
-        let endpoint = self.connector.endpoint(node, true);
+        let endpoint = self.connector.endpoint_apart(node);
         let was_up = node.health().is_up();
         let probed = match timeout(self.probe.timeout, ask(endpoint, self.probe.path.clone())).await
         {

@@ -153,6 +153,8 @@ struct State {
     probed_down: bool,
     probes_failed: u32,
     probes_passed: u32,
+    /// Whether it was let in again and has not answered since: probes that vouched for it may have been wrong.
+    on_probation: bool,
 }
 
 impl Health {
@@ -163,6 +165,7 @@ impl Health {
             probed_down: false,
             probes_failed: 0,
             probes_passed: 0,
+            on_probation: false,
         };
         Self {
             config,
@@ -212,6 +215,7 @@ impl Health {
         self.blemished.store(false, Relaxed);
         state.outlier.answered();
         self.end_back_off(&mut state);
+        state.on_probation = false;
         self.publish(&state);
     }
 
@@ -278,7 +282,10 @@ impl Health {
                 state.probes_passed = state.probes_passed.saturating_add(1);
                 if state.probes_passed >= self.config.healthy_after {
                     state.probed_down = false;
-                    self.end_back_off(&mut state);
+                    // A node that fails requests and passes probes would be in again every few of them.
+                    if !state.on_probation {
+                        self.end_back_off(&mut state);
+                    }
                 }
             }
             Probed::NotReady | Probed::NoAnswer => {
@@ -292,6 +299,7 @@ impl Health {
     }
 
     fn end_back_off(&self, state: &mut State) {
+        state.on_probation |= state.outlier.is_out();
         state.outlier.readmit();
         state.place = None;
         self.backing_off.store(false, Relaxed);
@@ -397,6 +405,27 @@ mod tests {
         health.probed(Probed::Ready);
         assert!(!health.is_up());
         health.probed(Probed::Ready);
+        assert!(health.is_up());
+    }
+
+    #[test]
+    fn probes_end_the_first_back_off_and_no_other_until_it_has_answered() {
+        let (health, mut now) = (made(CONFIG), Instant::now());
+        let pass = || (0..9).for_each(|_| health.probed(Probed::Ready));
+        fail(&health, 3, now);
+        pass();
+        assert!(health.is_up());
+        for secs in [2, 3, 3] {
+            fail(&health, 1, now);
+            pass();
+            assert!(!health.is_up(), "{secs}");
+            now += Duration::from_secs(secs);
+            health.tick(now);
+            assert!(health.is_up(), "{secs}");
+        }
+        health.answered();
+        fail(&health, 3, now);
+        pass();
         assert!(health.is_up());
     }
 

@@ -66,6 +66,51 @@ fn probes_take_a_node_out_and_bring_it_back() {
 }
 
 #[test]
+fn a_probe_that_passes_forgives_no_failed_request() {
+    run(async {
+        let closes = vec![Step::Take];
+        let probed = vec![Step::Take, ok("")];
+        let upstream = upstream([closes.clone(), closes.clone(), probed, closes]).await;
+        let endpoint = client().endpoint(&upstream.node);
+        let fails = || async { content(endpoint.clone(), post(small())).await.unwrap_err() };
+        fails().await;
+        fails().await;
+        let node = Arc::clone(&upstream.node);
+        let running = tokio::task::spawn_local(prober().run(move || vec![Arc::clone(&node)]));
+        sleep(Duration::from_millis(100)).await;
+        running.abort();
+        assert!(upstream.node.flag().is_up());
+        fails().await;
+        assert!(!upstream.node.flag().is_up(), "three requests in a row have failed");
+        assert_eq!(upstream.seen.borrow().len(), 4);
+    });
+}
+
+#[test]
+fn what_the_gateway_asks_by_itself_speaks_neither_for_nor_against_a_node() {
+    run(async {
+        let unavailable =
+            "HTTP/1.1 503 No\r\nx-kamaitachi-unavailable: draining\r\ncontent-length: 0\r\n\r\n";
+        // Closes in silence again and again, then refuses.
+        let mut scripts = vec![vec![Step::Take]; 4];
+        scripts.push(vec![Step::Take, say(unavailable)]);
+        let upstream = upstream(scripts).await;
+        let endpoint = client().endpoint(&upstream.node).for_reads().apart();
+        for _ in 0..5 {
+            content(endpoint.clone(), get("/")).await.unwrap_err();
+        }
+        let nobody = Node::new("127.0.0.1:1", HealthConfig::default());
+        for _ in 0..5 {
+            content(client().endpoint(&nobody).apart(), get("/")).await.unwrap_err();
+        }
+        for node in [&upstream.node, &nobody] {
+            assert!(node.flag().is_up());
+            assert_eq!(node.health().ejections(), [0; 3]);
+        }
+    });
+}
+
+#[test]
 fn one_hung_node_does_not_keep_the_others_from_being_probed() {
     run(async {
         let hung = upstream([vec![Step::Take, Step::SeeClosed]]).await;
