@@ -4,15 +4,16 @@ use std::{
     fs::File,
     io::{self, BufRead, BufReader},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use flate2::bufread::MultiGzDecoder;
 
 use super::{
     Store, StoreError,
-    rows::{BadRows, Format, RowBatch, RowReader},
+    rows::{BadRows, Format, Refused, RowBatch, RowReader},
 };
-use crate::model::Revision;
+use crate::model::{Indicators, Revision};
 
 /// Rows a transaction: enough that its cost does not show, little enough to hold in memory.
 const ROWS: usize = 50_000;
@@ -75,12 +76,9 @@ pub async fn import(
     let known = store.indicators();
     let mut source = Source::open(path)?;
     loop {
-        let (next, batch) = source.batch(path).await?;
-        if batch.is_empty() {
+        let (next, is_end) = source.checked(path, Arc::clone(&known), create_indicators).await?;
+        if is_end {
             break;
-        }
-        if !create_indicators && let Some((name, line)) = batch.first_unknown(&known) {
-            return Err(refused(0)(StoreError::UnknownIndicator { name, line }));
         }
         source = next;
     }
@@ -123,6 +121,24 @@ impl Source {
             Box::new(file)
         };
         Ok(Self(RowReader::new(format, text)))
+    }
+
+    /// Looks at the next rows, on a thread that may block; says whether there were none.
+    async fn checked(
+        mut self,
+        path: &Path,
+        known: Arc<Indicators>,
+        create: bool,
+    ) -> Result<(Self, bool), ImportError> {
+        let read = tokio::task::spawn_blocking(move || {
+            self.0.batch_for(ROWS, &known, create).map(|rows| (self, rows.is_empty()))
+        });
+        let read = read.await.map_err(|error| unreadable(path, io::Error::other(error)))?;
+        let path = path.to_owned();
+        read.map_err(|refused| match refused {
+            Refused::Rows(error) => ImportError::Rows { path, error },
+            Refused::Name(error) => ImportError::Store { path, error, written: 0 },
+        })
     }
 
     /// The next rows, read and parsed on a thread that may block.

@@ -78,6 +78,30 @@ async fn one_bad_line_is_named_and_nothing_of_the_request_is_kept() {
 }
 
 #[tokio::test]
+async fn of_bad_lines_the_first_is_named_whatever_is_wrong_with_it() {
+    let node = Running::master().await;
+    let good = row("33:000001", Q1, json!({"operating_income": 1}));
+    let bogus = row("33:000001", Q1, json!({"bogus": 1}));
+    let invalid = row("33:000001", Q1, json!({"1st": 1}));
+    let malformed = r#"{"subject":"33:000001","report_date":"x"}"#;
+    let create = format!("{INGEST}?create_indicators=true");
+    for (path, lines, words) in [
+        (INGEST, format!("{good}\n{bogus}\n{good}\n{malformed}\n"), &["line 2", "\"bogus\""][..]),
+        (INGEST, format!("{good}\n{malformed}\n{good}\n{bogus}\n"), &["line 2", "report_date"]),
+        (&create, format!("{good}\n{bogus}\n{good}\n{malformed}\n"), &["line 4", "report_date"]),
+        (&create, format!("{good}\n{invalid}\n{good}\n{malformed}\n"), &["line 2", "\"1st\""]),
+    ] {
+        node.client.post_text(path, NDJSON, lines).await.refused(400, words);
+    }
+    let csv = "subject,report_date,bogus\n33:1,x,1\n";
+    node.client.post_text(INGEST, "text/csv", csv).await.refused(400, &["line 1", "\"bogus\""]);
+    let csv = "subject,report_date,operating_income\n33:1,x,1\n";
+    node.client.post_text(INGEST, "text/csv", csv).await.refused(400, &["line 2", "report_date"]);
+    let names = node.client.get(INDICATORS).await.data()["indicators"].to_string();
+    assert!(!names.contains("bogus"), "{names}");
+}
+
+#[tokio::test]
 async fn a_row_that_comes_again_keeps_what_it_does_not_say() {
     let node = Running::master().await;
     let mut first =
@@ -114,6 +138,9 @@ async fn indicators_are_registered_before_they_are_used() {
     assert_eq!(listed["indicators"], data["indicators"]);
     node.client.post_text(INGEST, NDJSON, line).await.data();
     assert_eq!(node.client.post(SNAPSHOT, &ask).await.data()[0]["data"], json!({"ebitda": 7.5}));
+    let twice = json!({"indicators": "new_a,new_b,new_a"});
+    let data = node.client.post(INDICATORS, &twice).await.data();
+    assert_eq!(data["added"], json!(["new_a", "new_b"]));
     for bad in ["", "x; DROP TABLE finance_data", "subject", "1st", "a\"b"] {
         let body = json!({"indicators": [bad]});
         node.client.post(INDICATORS, &body).await.refused(400, &["indicator"]);

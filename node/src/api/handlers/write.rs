@@ -21,7 +21,8 @@ use crate::{
         respond::Envelope,
         service::{Answered, within},
     },
-    store::rows::{BadRows, Format, RowBatch, RowReader},
+    model,
+    store::rows::{BadRows, Format, Refused, RowBatch, RowReader},
 };
 
 #[derive(Serialize)]
@@ -42,7 +43,11 @@ where
     let _held = hold(app, &body, packing).await?;
     let limit = app.limits.ingest_body;
     let body = body::read(&head.headers, body, limit).await?;
-    let parsing = tokio::task::spawn_blocking(move || parse(body, format, packing, limit));
+    let known = core.store.indicators();
+    let parsing = tokio::task::spawn_blocking(move || {
+        let text = Unpacked::new(body, packing, limit);
+        parse(text, format, &known, create)
+    });
     let batch = parsing.await.map_err(|error| {
         tracing::error!(%error, "parsing a bulk body failed");
         Failure::Internal
@@ -71,11 +76,19 @@ where
     held.ok().and_then(Result::ok).ok_or(busy)
 }
 
-fn parse(body: Bytes, format: Format, packing: Packing, limit: u64) -> Result<RowBatch, Failure> {
-    let text = BufReader::with_capacity(1 << 16, Unpacked::new(body, packing, limit));
-    RowReader::new(format, text).batch(usize::MAX).map_err(|error| match error {
-        BadRows::Line { .. } => Failure::bad(error.to_string()),
-        BadRows::Read(error) => of_unpacking(&error),
+/// The rows, with indicators that are `known` or may be created.
+fn parse(
+    text: Unpacked,
+    format: Format,
+    known: &model::Indicators,
+    create: bool,
+) -> Result<RowBatch, Failure> {
+    let text = BufReader::with_capacity(1 << 16, text);
+    let rows = RowReader::new(format, text).batch_for(usize::MAX, known, create);
+    rows.map_err(|refused| match refused {
+        Refused::Rows(BadRows::Read(error)) => of_unpacking(&error),
+        Refused::Rows(error) => Failure::bad(error.to_string()),
+        Refused::Name(error) => of_store(&error),
     })
 }
 

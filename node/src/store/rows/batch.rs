@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::model::{Epoch, IndicatorId, Indicators, Subject};
+use crate::{
+    model::{Epoch, IndicatorId, Indicators, Subject},
+    store::{StoreError, schema::check_name},
+};
 
 /// SQLite's limit on the columns of a table: no store has more indicators.
 pub(crate) const MOST_INDICATORS: usize = 2_000;
@@ -105,6 +108,25 @@ impl RowBatch {
         named
             .find(|(name, _)| known.id(name).is_none())
             .map(|(name, line)| (Arc::clone(name), *line))
+    }
+
+    /// The first line that names an indicator which a store that has `known` does not take, and
+    /// why: it is not there, or, where new ones are created, can be none.
+    pub(crate) fn first_refused(
+        &self,
+        known: &Indicators,
+        create: bool,
+    ) -> Option<(u64, StoreError)> {
+        if !create {
+            let (name, line) = self.first_unknown(known)?;
+            return Some((line, StoreError::UnknownIndicator { name, line }));
+        }
+        let mut new = self.indicators.names().iter().zip(&self.first_lines);
+        new.find_map(|(name, line)| {
+            let (name, line) = (Arc::clone(name), *line);
+            let reason = check_name(&name).err().filter(|_| known.id(&name).is_none())?;
+            Some((line, StoreError::InvalidIndicator { name, reason, line }))
+        })
     }
 
     /// Adds a row whose indicators were numbered by [`indicator`](Self::indicator).

@@ -19,6 +19,7 @@ mod scalar;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::reader::Refused;
 pub use self::{
     batch::{RowBatch, RowFacts, RowWrite},
     check::check_subject,

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead};
 
 use super::{RowBatch, csv::CsvRows, ndjson::NdjsonRows};
+use crate::{model::Indicators, store::StoreError};
 
 /// The form of a text of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,15 @@ impl BadRows {
     }
 }
 
+/// Why a store does not take the rows of a text.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// A line is wrong.
+    Rows(BadRows),
+    /// A line names an indicator that the store does not take.
+    Name(StoreError),
+}
+
 /// Reads rows in batches, holding no more than one batch.
 #[derive(Debug)]
 pub struct RowReader<R> {
@@ -63,11 +73,40 @@ impl<R: BufRead> RowReader<R> {
     /// [`BadRows`] for the first line that is wrong; reading on after that is not meaningful.
     pub fn batch(&mut self, most: usize) -> Result<RowBatch, BadRows> {
         let mut batch = RowBatch::default();
-        match &mut self.rows {
-            Kind::Ndjson(rows) => rows.fill(&mut batch, most)?,
-            Kind::Csv(rows) => rows.fill(&mut batch, most)?,
-        }
+        self.fill(&mut batch, most)?;
         Ok(batch)
+    }
+
+    /// The same of a text that is for a store which has the indicators `known`, and creates new
+    /// ones or not: of wrong lines and names that it does not take the first is told.
+    ///
+    /// # Errors
+    /// [`Refused`], for the first line that is.
+    pub(crate) fn batch_for(
+        &mut self,
+        most: usize,
+        known: &Indicators,
+        create: bool,
+    ) -> Result<RowBatch, Refused> {
+        let mut batch = RowBatch::default();
+        let read = self.fill(&mut batch, most);
+        let wrong = match &read {
+            Ok(()) => u64::MAX,
+            Err(BadRows::Line { line, .. }) => *line,
+            Err(BadRows::Read(_)) => 0,
+        };
+        match batch.first_refused(known, create).filter(|(line, _)| *line < wrong) {
+            Some((_, error)) => Err(Refused::Name(error)),
+            None => read.map(|()| batch).map_err(Refused::Rows),
+        }
+    }
+
+    /// Adds the next rows to `batch`; on an error it holds what was read before.
+    fn fill(&mut self, batch: &mut RowBatch, most: usize) -> Result<(), BadRows> {
+        match &mut self.rows {
+            Kind::Ndjson(rows) => rows.fill(batch, most),
+            Kind::Csv(rows) => rows.fill(batch, most),
+        }
     }
 }
 

@@ -135,7 +135,8 @@ pub(in crate::store) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-fn check_name(name: &str) -> Result<(), &'static str> {
+/// Whether an indicator may have this name.
+pub(in crate::store) fn check_name(name: &str) -> Result<(), &'static str> {
     let letters = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_';
     if name.is_empty() || name.len() > LONGEST {
         return Err("expected 1 to 64 letters");

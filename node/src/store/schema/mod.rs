@@ -8,7 +8,9 @@ use std::collections::HashSet;
 
 use rusqlite::Connection;
 
-pub(super) use self::columns::{Column, add_indicator, columns, indicators, listed, quoted};
+pub(super) use self::columns::{
+    Column, add_indicator, check_name, columns, indicators, listed, quoted,
+};
 use super::{
     OpenReason, Totals, facts,
     history::{History, nonce},

@@ -54,3 +54,29 @@ async fn a_wrong_line_anywhere_leaves_the_store_as_it_was() {
     assert!(import(&fixture.store, &absent, false, |_| {}).await.is_err());
     assert_eq!((fixture.store.revision(), fixture.store.totals()), (0, Totals::default()));
 }
+
+#[tokio::test]
+async fn of_bad_lines_the_first_is_told_whatever_is_wrong_with_it() {
+    let fixture = Fixture::new().await;
+    let line = |name: &str, date: &str| {
+        format!("{{\"subject\":\"33:1\",\"report_date\":{date},\"data\":{{\"{name}\":1}}}}\n")
+    };
+    let told = async |name: &str, text: String, create: bool| {
+        let path = file(&fixture, name, &text);
+        import(&fixture.store, &path, create, |_| {}).await.unwrap_err().to_string()
+    };
+    let good = line("operating_income", "1");
+    let text = format!("{good}{}{good}{}", line("nothing", "2"), line("operating_income", "\"x\""));
+    let unknown = told("a.ndjson", text.clone(), false).await;
+    assert!(unknown.contains("line 2: unknown indicator \"nothing\""), "{unknown}");
+    let malformed = told("b.ndjson", text, true).await;
+    assert!(malformed.contains("line 4: report_date"), "{malformed}");
+    let csv = "subject,report_date,nothing\n33:1,x,1\n".to_owned();
+    let unknown = told("c.csv", csv, false).await;
+    assert!(unknown.contains("line 1: unknown indicator \"nothing\""), "{unknown}");
+    // What cannot become an indicator is found before anything is written, too.
+    let many = good.repeat(50_001);
+    let invalid = told("d.ndjson", format!("{many}{}", line("1st", "2")), true).await;
+    assert!(invalid.contains("line 50002: indicator \"1st\""), "{invalid}");
+    assert_eq!((fixture.store.revision(), fixture.store.totals()), (0, Totals::default()));
+}
