@@ -1,6 +1,6 @@
 //! Requests of data management: records of series in three tables.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::HashSet, fmt};
 
 use serde::{
     Serialize, Serializer,
@@ -117,7 +117,7 @@ fn create_time(given: Given<'_>) -> Result<Option<String>, Failure> {
         return Ok(Some(time.into_owned()));
     }
     Err(Failure::bad(format!(
-        "field `createTime`: got \"{}\", expected YYYY-MM-DD hh:mm:ss",
+        "field `createTime`: got \"{}\", expected YYYY-MM-DD hh:mm:ss, a day of the calendar",
         Quoted(&time)
     )))
 }
@@ -129,13 +129,25 @@ fn is_date_time(text: &str) -> bool {
             b'0' => byte.is_ascii_digit(),
             mark => byte == *mark,
         });
-    let number = |at| text.get(at).and_then(|part: &str| part.parse::<u32>().ok());
-    shaped
-        && number(5..7).is_some_and(|month| (1..=12).contains(&month))
-        && number(8..10).is_some_and(|day| (1..=31).contains(&day))
-        && number(11..13).is_some_and(|hour| hour < 24)
-        && number(14..16).is_some_and(|minute| minute < 60)
-        && number(17..19).is_some_and(|second| second < 60)
+    if !shaped {
+        return false;
+    }
+    let parts = [0..4, 5..7, 8..10, 11..13, 14..16, 17..19];
+    // Digits alone, so each is a number.
+    let [year, month, day, hour, minute, second] =
+        parts.map(|at| text.get(at).and_then(|part| part.parse::<u32>().ok()).unwrap_or(u32::MAX));
+    (1..=days_of(year, month)).contains(&day) && hour < 24 && minute < 60 && second < 60
+}
+
+/// The days of a month of the Gregorian calendar; none where there is no such month.
+fn days_of(year: u32, month: u32) -> u32 {
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    match month {
+        2 => 28 + u32::from(leap),
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => 0,
+    }
 }
 
 /// The body of a search.
@@ -215,15 +227,18 @@ impl PartPage {
     }
 }
 
-/// Names of indicators to register.
+/// Names of indicators to register, each once.
 ///
 /// # Errors
 /// [`Failure::BadRequest`] if the body names none.
 pub fn register(body: &[u8], rules: &Rules) -> Result<Vec<String>, Failure> {
     let [indicators] = json::read_object(body, &["indicators"], rules.max_depth)?;
     let mut names = Vec::new();
+    let mut seen = HashSet::new();
     each_name("indicators", &indicators, rules.max_name, |name| {
-        names.push(name.to_owned());
+        if seen.insert(name.to_owned()) {
+            names.push(name.to_owned());
+        }
         Ok(())
     })?;
     if names.is_empty() {
@@ -331,6 +346,23 @@ mod tests {
     }
 
     #[test]
+    fn a_record_is_created_on_a_day_of_the_calendar() {
+        let created = |day: &str| {
+            let body = format!(r#"{{"id":"a","data":{{"1":[1]}},"createTime":"{day} 00:00:00"}}"#);
+            saved("id=1", &body).map(|save| save.create_time)
+        };
+        for day in ["2024-01-31", "2024-02-29", "2000-02-29", "2023-02-28", "2024-04-30"] {
+            assert_eq!(created(day).unwrap(), Some(format!("{day} 00:00:00")));
+        }
+        for day in ["2024-02-30", "2024-02-31", "2023-02-29", "1900-02-29", "2024-04-31"] {
+            refused(created(day), &["`createTime`", day, "YYYY-MM-DD hh:mm:ss"]);
+        }
+        for day in ["2024-06-31", "2024-09-31", "2024-11-31", "2024-12-32", "2024-01-00"] {
+            refused(created(day), &["`createTime`", day]);
+        }
+    }
+
+    #[test]
     fn a_search_has_open_ends_unless_told() {
         let ask = |body: &str| {
             search(body.as_bytes(), &Rules::default()).map_err(|error| error.to_string())
@@ -360,6 +392,7 @@ mod tests {
         };
         assert_eq!(ask(r#"{"indicators":"a, b"}"#).unwrap(), ["a", "b"]);
         assert_eq!(ask(r#"{"indicators":["a"]}"#).unwrap(), ["a"]);
+        assert_eq!(ask(r#"{"indicators":"b,a, b,a,c"}"#).unwrap(), ["b", "a", "c"]);
         refused(ask(r#"{"indicators":[]}"#), &["`indicators`", "required"]);
         refused(ask("{}"), &["`indicators`", "required"]);
     }
