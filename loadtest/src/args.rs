@@ -55,7 +55,7 @@ pub struct Args {
     #[arg(long, value_parser = duration)]
     pub duration: Option<Duration>,
 
-    /// Requests sent first and not counted
+    /// Requests sent first and not counted; before a cold start the caches are emptied after them
     #[arg(long, default_value_t = 0)]
     pub warmup: u64,
 

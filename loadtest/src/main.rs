@@ -127,7 +127,7 @@ fn open_oracle(args: &Args) -> Result<Arc<Oracle>, Failure> {
 enum Caches {
     /// As they are.
     Kept,
-    /// Emptied first.
+    /// Emptied just before it is measured.
     Cold,
     /// Each request of the run sent once before.
     Hot,
@@ -205,11 +205,6 @@ impl<'a> Harness<'a> {
             answers: None,
             stop: self.stop.clone(),
         };
-        if caches == Caches::Cold && !self.cluster.clear().await {
-            eprintln!(
-                "{name}: the caches could not be cleared; the figures are not of a cold start"
-            );
-        }
         let first = if caches == Caches::Hot { unique.max(args.warmup) } else { args.warmup };
         if first > 0 {
             plan.requests = Some(first);
@@ -217,6 +212,12 @@ impl<'a> Harness<'a> {
         }
         if self.stop.is_asked() {
             return None;
+        }
+        // After the requests that are sent first: they fill what is to be empty.
+        if caches == Caches::Cold && !self.cluster.clear().await {
+            eprintln!(
+                "{name}: the caches could not be cleared; the figures are not of a cold start"
+            );
         }
         plan.requests = args.limit();
         plan.duration = args.duration;

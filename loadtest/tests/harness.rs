@@ -8,7 +8,7 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::{Command, Output, Stdio},
-    sync::Arc,
+    sync::{Arc, mpsc},
     time::Duration,
 };
 
@@ -30,6 +30,11 @@ enum Manner {
 
 /// A server on a free port that lives as long as the test.
 fn serve(db: &Path, manner: Manner) -> SocketAddr {
+    serve_and_note(db, manner, mpsc::channel().0)
+}
+
+/// The same, and notes the paths that it is asked for.
+fn serve_and_note(db: &Path, manner: Manner, asked: mpsc::Sender<String>) -> SocketAddr {
     let oracle = Arc::new(Oracle::open(db).unwrap());
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
@@ -41,7 +46,12 @@ fn serve(db: &Path, manner: Manner) -> SocketAddr {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let oracle = Arc::clone(&oracle);
-                let service = service_fn(move |request| answer(request, oracle.clone(), manner));
+                let asked = asked.clone();
+                let service = service_fn(move |request: Request<Incoming>| {
+                    // Most tests don't want to know.
+                    let _ = asked.send(request.uri().path().to_owned());
+                    answer(request, oracle.clone(), manner)
+                });
                 tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
             }
         });
@@ -55,6 +65,9 @@ async fn answer(
     manner: Manner,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path().to_owned();
+    if path.ends_with("/reset") {
+        return Ok(Response::new(r#"{"status_code":0,"data":null}"#.into()));
+    }
     if path.ends_with("/stats") {
         let body = r#"{"status_code":0,"data":{"aggregate":{"hits":7,"misses":1}}}"#;
         return Ok(Response::new(body.into()));
@@ -288,4 +301,23 @@ fn reports_are_written_compared_and_self_contained() {
     assert!(!page.contains("<script") && !page.contains("src="));
     let output = harness(&["--target", &target, "--requests", "100", "--all", "--compare", &json]);
     assert!(String::from_utf8_lossy(&output.stdout).contains("new / old"));
+}
+
+#[test]
+fn a_cold_row_is_measured_on_caches_that_nobody_has_asked_since_they_were_emptied() {
+    let (_dir, db) = database();
+    let (ask, asked) = mpsc::channel();
+    let target = format!("http://{}/data", serve_and_note(&db, Manner::Right, ask));
+    let all = ["--target", &target, "--requests", "30", "--concurrent", "1", "--warmup", "20"];
+    let output = harness(&[&all[..], &["--all", "--json"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let asked: Vec<String> = asked.try_iter().collect();
+    let emptied = asked.iter().rposition(|path| path.ends_with("/reset")).unwrap();
+    // The counters are read before and after the measurement, and what is between them is counted.
+    let rest = &asked[emptied + 1..];
+    let kind = |path: &String| if path.ends_with("/stats") { "stats" } else { "query" };
+    let mut kinds: Vec<_> = rest.iter().map(kind).collect();
+    let measured = kinds.iter().skip(1).take_while(|kind| **kind == "query").count();
+    kinds.dedup();
+    assert_eq!((kinds[0], measured), ("stats", 30), "{kinds:?}");
 }
