@@ -197,7 +197,7 @@ impl Feed {
             let silence = tokio::time::sleep(self.settings.beat());
             tokio::select! {
                 biased;
-                () = store.reached(at + 1) => {}
+                () = store.reached(at.saturating_add(1)) => {}
                 () = silence => {}
                 () = out.pieces.closed() => return Ok(()),
             }

@@ -8,6 +8,7 @@ mod group;
 mod hand_over;
 mod ingest;
 mod lifecycle;
+mod numbers;
 mod parts;
 mod protocol;
 mod records;

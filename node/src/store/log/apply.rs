@@ -8,7 +8,7 @@ use rusqlite::{
 };
 
 use super::{
-    Change,
+    Change, LAST,
     bytes::{Reader, Unreadable},
     ops::{self, End, Op, Series},
 };
@@ -49,13 +49,13 @@ pub(in crate::store) fn apply(
         .applied
         .clone()
         .unwrap_or_else(|| Applied { history: history.clone(), membership_revision: 0 });
-    let (mut revision, mut part) = (writing.revision - 1, 0);
+    let (mut revision, mut part) = (writing.revision - 1, 0_u32);
     let conn = writing.conn;
     let mut target = Target::new(conn)?;
     for change in changes {
-        let fits = change.first == revision + 1
-            && change.last >= change.first
-            && change.part == part
+        let fits = revision.checked_add(1) == Some(change.first)
+            && (change.first..=LAST).contains(&change.last)
+            && u32::from(change.part) == part
             && change.before == at.history.nonce;
         if !fits {
             return Err(StoreError::Diverged("a change does not follow on the last one"));

@@ -78,7 +78,13 @@ pub struct Change {
     pub ops: Vec<u8>,
 }
 
-/// The key of a part: parts of a commit lie together, commits in order.
+/// The last revision that a key can hold: no store gets so far.
+const LAST: Revision = i64::MAX.cast_unsigned() >> 16;
+
+/// The key of a part: parts of a commit lie together, commits in order. After [`LAST`] nothing is.
 fn key(first: Revision, part: u16) -> i64 {
+    if first > LAST {
+        return i64::MAX;
+    }
     first.cast_signed() << 16 | i64::from(part)
 }

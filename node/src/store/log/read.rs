@@ -24,7 +24,7 @@ impl Cursor {
     /// After the commit of this mark.
     #[must_use]
     pub fn after(mark: &Mark) -> Self {
-        let next = key(mark.revision + 1, 0);
+        let next = key(mark.revision.saturating_add(1), 0);
         Self { next, revision: mark.revision, nonce: mark.nonce }
     }
 
@@ -41,10 +41,10 @@ impl Cursor {
             return false;
         }
         if change.ends {
-            *self =
-                Self { next: key(change.last + 1, 0), revision: change.last, nonce: change.nonce };
+            let next = key(change.last.saturating_add(1), 0);
+            *self = Self { next, revision: change.last, nonce: change.nonce };
         } else {
-            self.next += 1;
+            self.next = self.next.saturating_add(1);
         }
         true
     }

@@ -7,7 +7,7 @@ use rusqlite::{Connection, types::Value};
 
 use super::*;
 use crate::store::{
-    Change, Cursor, DataSave, DataTable, LogLimits, SaveMode, StoreError, Tag, check,
+    Change, Cursor, DataSave, DataTable, LogLimits, Mark, SaveMode, StoreError, Tag, check,
 };
 
 /// All that two equal stores have in common, table by table, row by row.
@@ -272,6 +272,30 @@ async fn each_change_is_applied_once_in_order_and_whole_or_not_at_all() {
     assert_eq!(slave.store.apply(changes.clone()).await.unwrap().revision, 3);
     assert_eq!(*log.0.lock(), ["before 3 [33:1] true", "after 3 [33:1] true"]);
     slave.store.apply(changes.split_off(2)).await.unwrap_err();
+    assert_equal(&master, &slave).await;
+}
+
+#[tokio::test]
+async fn revisions_and_parts_beyond_all_are_refused() {
+    let master = Fixture::new().await;
+    let slave = follower(&master).await;
+    master.store.ingest(incomes(&[("33:1", 1, Some(1.0))]), false).await.unwrap();
+    let good = next(&master.store, &slave.store, 1).await.unwrap();
+    let whole = |change: &Change| Change { part: 0, ends: true, ..change.clone() };
+    for number in [u64::MAX, u64::MAX - 1, 1 << 63, (1 << 63) - 1, 1 << 47] {
+        let (mut last, mut first) = (whole(&good[0]), whole(&good[0]));
+        last.last = number;
+        first.first = number;
+        let mut after = whole(&good[0]);
+        (after.first, after.last, after.before) = (number, number, last.nonce);
+        for changes in [vec![first], vec![last.clone()], vec![last, after]] {
+            let refused = slave.store.apply(changes).await.unwrap_err();
+            assert!(matches!(refused, StoreError::Diverged(_)), "{number}: {refused}");
+        }
+        let cursor = Cursor::after(&Mark { revision: number, ..(*master.store.mark()).clone() });
+        assert!(master.store.log_after(&cursor, 1).await.unwrap().gap, "{number}");
+    }
+    follow(&master.store, &slave.store).await;
     assert_equal(&master, &slave).await;
 }
 

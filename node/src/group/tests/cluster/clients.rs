@@ -1,7 +1,9 @@
 //! Whoever talks to a peer over the wire.
 
-use super::rig::{bytes, cluster};
-use crate::group::proto;
+use tonic::Request;
+
+use super::rig::{all, bytes, cluster};
+use crate::group::proto::{self, sync_client::SyncClient, write::Kind};
 
 #[tokio::test]
 async fn clients_scan_watch_and_ask_over_the_wire() {
@@ -47,4 +49,51 @@ async fn clients_scan_watch_and_ask_over_the_wire() {
     assert!(refused.message().contains("test"), "{refused}");
     let empty = client.get(proto::GetRequest::default()).await.unwrap_err();
     assert_eq!(empty.code(), tonic::Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn numbers_of_requests_may_be_any() {
+    let peers = cluster(2, |builder| builder).await;
+    let mut client = peers[0].client().await;
+    let mut sync = SyncClient::connect(format!("http://{}", peers[0].addr)).await.unwrap();
+    for number in [0, 1, 1 << 63, u64::MAX - 1, u64::MAX] {
+        let version = Some(proto::Version { time: number, node: number });
+        let (key, ttl_ms) = (format!("k{number}"), Some(number));
+        let set =
+            proto::SetRequest { key: key.clone(), value: bytes("v"), ttl_ms, ..Default::default() };
+        client.set(set).await.unwrap();
+        let mut get = Request::new(proto::GetRequest {
+            key: key.clone(),
+            deleted: version,
+            cleared: version,
+            ..Default::default()
+        });
+        let metadata = get.metadata_mut();
+        metadata.insert("kamaitachi-hops", u32::MAX.to_string().parse().unwrap());
+        metadata.insert("kamaitachi-epoch", number.to_string().parse().unwrap());
+        client.get(get).await.unwrap();
+        let scan = proto::ScanRequest {
+            limit: u32::try_from(number).unwrap_or(u32::MAX),
+            ..Default::default()
+        };
+        let refused = client.scan(scan).await.err().map(|status| status.code());
+        assert!(refused.is_none_or(|code| code == tonic::Code::InvalidArgument));
+        let mark = Some(proto::Mark { lineage: "x".into(), revision: number });
+        let writes = [Kind::Set, Kind::Delete, Kind::Clear].map(|kind| proto::Write {
+            group: "test".into(),
+            kind: kind.into(),
+            key: key.clone(),
+            value: bytes("v"),
+            ttl_ms: number,
+            version,
+            mark: mark.clone(),
+        });
+        let writes = writes.to_vec();
+        sync.apply(proto::ApplyRequest { writes }).await.unwrap();
+        let known = vec![proto::Known { key, version, deleted: true }];
+        let (group, cleared) = ("test".to_owned(), version);
+        sync.reconcile(proto::ReconcileRequest { group, known, cleared }).await.unwrap();
+    }
+    peers[0].group.set_with("after", bytes("v"), all()).await.unwrap();
+    assert_eq!(peers[1].group.get("after").await.unwrap(), Some(bytes("v")));
 }
