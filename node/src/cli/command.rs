@@ -10,7 +10,7 @@ use crate::group::proto;
 /// What can be asked of a group.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Command {
-    /// Show the value of a key, or of several
+    /// Show the value of a key, or of several: then with their keys
     Get {
         /// The keys
         #[arg(required = true, value_name = "KEY")]

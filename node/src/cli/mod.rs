@@ -2,8 +2,9 @@
 //! commands from a pipe, one a line.
 //!
 //! At a terminal answers are explained; elsewhere they are values and nothing else, or, with `--json`, one JSON object
-//! a line. `NO_COLOR` is honoured. It ends with 0 if every command was done, 2 where the words were wrong, 1 otherwise
-//! (no such key is among that).
+//! a line. A `get` of many keys writes a line for each that is there: the key, a tab, the value, in both of which
+//! backslash, tab, line feed and carriage return are `\\`, `\t`, `\n` and `\r`. `NO_COLOR` is honoured. It ends with 0 if
+//! every command was done, 2 where the words were wrong, 1 otherwise (no such key is among that).
 
 mod command;
 mod complete;
@@ -146,6 +147,8 @@ async fn perform(session: &mut Session, form: Form, command: Command) -> Result<
         form.show(&mut out, &report)?;
         match &report {
             Report::Quit => Ok(Done::Quit),
+            // What was found is shown all the same.
+            Report::Values { missing, .. } if !missing.is_empty() => Err(Problem::no_such(missing)),
             // It is shown how far it came; that it did not come far enough is a failure all the same.
             Report::Written { reply, wait, .. } if !reply.satisfied && *wait != Wait::None => {
                 let (have, of) = (reply.acknowledged, reply.asked);

@@ -32,6 +32,12 @@ pub enum Problem {
 }
 
 impl Problem {
+    /// There are no such keys.
+    #[must_use]
+    pub fn no_such(keys: &[String]) -> Self {
+        Self::NoSuchKey(keys.join(" "))
+    }
+
     /// What a call to the node at `addr` came to.
     #[must_use]
     pub fn of(addr: &str, status: &Status) -> Self {

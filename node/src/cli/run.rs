@@ -16,7 +16,12 @@ use crate::group::proto::{self, Scope};
 #[derive(Clone, Debug)]
 pub(super) enum Report {
     /// `get`.
-    Values(Vec<Value>),
+    Values {
+        /// Those that were found, in the order asked.
+        values: Vec<Value>,
+        /// The keys that were not.
+        missing: Vec<String>,
+    },
     /// `set`, `del` and `clear`.
     Written {
         /// The command.
@@ -88,7 +93,7 @@ pub(super) struct Place {
 /// The node can't be reached, refuses, or has no such key.
 pub(super) async fn run(session: &mut Session, command: Command) -> Result<Report, Problem> {
     match command {
-        Command::Get { keys } => get(session, keys).await.map(Report::Values),
+        Command::Get { keys } => get(session, keys).await,
         Command::Set(command) => set(session, command).await,
         Command::Del { keys, wait } => delete(session, keys, wait).await,
         Command::Ttl { key } => ttl(session, &key).await.map(|reply| Report::Ttl(key, reply)),
@@ -112,8 +117,8 @@ pub(super) async fn run(session: &mut Session, command: Command) -> Result<Repor
     }
 }
 
-async fn get(session: &Session, keys: Vec<String>) -> Result<Vec<Value>, Problem> {
-    let mut values = Vec::new();
+async fn get(session: &Session, keys: Vec<String>) -> Result<Report, Problem> {
+    let (mut values, mut missing) = (Vec::new(), Vec::new());
     if let [key] = &*keys {
         let message =
             proto::GetRequest { group: session.group(), key: key.clone(), ..Default::default() };
@@ -122,11 +127,10 @@ async fn get(session: &Session, keys: Vec<String>) -> Result<Vec<Value>, Problem
         let Some(value) = reply.value else { return Err(Problem::NoSuchKey(key.clone())) };
         let ttl = reply.ttl_ms.map(Duration::from_millis);
         values.push(Value { key: key.clone(), value, source, node: reply.node, ttl });
-        return Ok(values);
+        return Ok(Report::Values { values, missing });
     }
     let message = proto::GetManyRequest { group: session.group(), keys, cleared: None };
     let reply = session.answer(session.client().get_many(session.request(message)).await)?;
-    let mut missing = Vec::new();
     for found in reply.found {
         let source = found.source();
         if !found.error.is_empty() {
@@ -140,7 +144,10 @@ async fn get(session: &Session, keys: Vec<String>) -> Result<Vec<Value>, Problem
             None => missing.push(found.key),
         }
     }
-    if values.is_empty() { Err(Problem::NoSuchKey(missing.join(" "))) } else { Ok(values) }
+    if values.is_empty() {
+        return Err(Problem::no_such(&missing));
+    }
+    Ok(Report::Values { values, missing })
 }
 
 async fn set(session: &Session, command: Set) -> Result<Report, Problem> {

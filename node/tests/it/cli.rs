@@ -91,6 +91,38 @@ async fn one_shot_commands_answer_with_values_and_exit_codes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_get_of_many_keys_tells_whose_each_value_is_and_which_are_missing() {
+    let peers = three().await;
+    let at = peers[0].addr.as_str();
+    for (key, value) in [("a", "1"), ("b", "two words"), ("c", "two\nlines\t\\")] {
+        cli(&[at, "set", key, value, "--wait", "all"], "").await;
+    }
+    let both = cli(&[at, "get", "b", "a"], "").await;
+    assert_eq!(both, (0, "b\ttwo words\na\t1\n".to_owned(), String::new()));
+    let (code, out, err) = cli(&[at, "get", "a", "missing", "c", "gone"], "").await;
+    assert_eq!((code, &*out), (1, "a\t1\nc\ttwo\\nlines\\t\\\\\n"));
+    assert_eq!(err, "error: no such key: missing gone\n");
+    let (code, out, err) = cli(&[at, "get", "missing", "gone"], "").await;
+    assert_eq!((code, &*out, &*err), (1, "", "error: no such key: missing gone\n"));
+    assert_eq!(cli(&[at, "get", "c"], "").await.1, "two\nlines\t\\\n", "one as it is");
+    let (code, out, err) = cli(&[at, "--json", "get", "a", "missing"], "").await;
+    let said: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &*err), (1, "error: no such key: missing\n"));
+    assert_eq!(
+        (&said[0]["key"], &said[0]["value"], &said[1]),
+        (&"a".into(), &"1".into(), &().into())
+    );
+    let (code, out, _) = cli(&[at, "--json"], "get a missing\n").await;
+    let said: Vec<serde_json::Value> =
+        out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((code, &said[0][0]["value"]), (1, &"1".into()));
+    assert_eq!(said[1]["error"], "no such key: missing");
+    let (code, out, err) = cli(&[at], "get a missing\nget b\n").await;
+    assert_eq!((code, &*out), (1, "a\t1\ntwo words\n"));
+    assert!(err.contains("no such key: missing") && err.contains("1 of 2 commands"), "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whose_a_key_is_and_who_holds_it() {
     let peers = three().await;
     let at = peers[1].addr.as_str();

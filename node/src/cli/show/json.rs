@@ -8,7 +8,7 @@ use crate::group::proto;
 /// One object for each command; an array of them for values.
 pub(super) fn of(report: &Report) -> Json {
     match report {
-        Report::Values(values) => Json::Array(values.iter().map(value_json).collect()),
+        Report::Values { values, .. } => Json::Array(values.iter().map(value_json).collect()),
         Report::Written { verb, reply, .. } => json!({
             "command": verb, "existed": reply.existed, "acknowledged": reply.acknowledged,
             "asked": reply.asked, "satisfied": reply.satisfied,

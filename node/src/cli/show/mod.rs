@@ -58,7 +58,9 @@ impl Form {
             return writeln!(out, "{}", json::of(report));
         }
         match report {
-            Report::Values(values) => self.values(out, values),
+            Report::Values { values, missing } => {
+                self.values(out, values, values.len() + missing.len() > 1)
+            }
             Report::Written { verb, reply, .. } => writeln!(out, "{}", self.written(verb, reply)),
             Report::Ttl(_, reply) => writeln!(out, "{}", lifetime(reply)),
             Report::Keys { page, long } => self.keys(out, page, *long),
@@ -84,15 +86,22 @@ impl Form {
         writeln!(io::stderr(), "{word}: {problem}")
     }
 
-    fn values(self, out: &mut impl Write, values: &[Value]) -> io::Result<()> {
+    /// Values, with their keys where many were asked for.
+    fn values(self, out: &mut impl Write, values: &[Value], many: bool) -> io::Result<()> {
         for value in values {
-            if values.len() > 1 && self != Self::Plain {
-                writeln!(out, "{}", self.paint(Style::new().bold(), &value.key))?;
-            }
             if self == Self::Plain {
-                out.write_all(&value.value)?;
+                if many {
+                    out.write_all(&in_line(value.key.as_bytes()))?;
+                    out.write_all(b"\t")?;
+                    out.write_all(&in_line(&value.value))?;
+                } else {
+                    out.write_all(&value.value)?;
+                }
                 writeln!(out)?;
                 continue;
+            }
+            if many {
+                writeln!(out, "{}", self.paint(Style::new().bold(), &value.key))?;
             }
             writeln!(out, "{}", printable(&value.value))?;
             let mut about = origin(value.source).to_owned();
@@ -256,6 +265,21 @@ fn printable(value: &[u8]) -> String {
             .collect::<Vec<_>>()
             .join("\n"),
     }
+}
+
+/// Bytes as a part of a line: without what would end it, or the part.
+fn in_line(bytes: &[u8]) -> Vec<u8> {
+    let mut line = Vec::with_capacity(bytes.len());
+    for byte in bytes {
+        match byte {
+            b'\\' => line.extend(br"\\"),
+            b'\t' => line.extend(br"\t"),
+            b'\n' => line.extend(br"\n"),
+            b'\r' => line.extend(br"\r"),
+            byte => line.push(*byte),
+        }
+    }
+    line
 }
 
 fn lifetime(reply: &proto::TtlReply) -> String {
