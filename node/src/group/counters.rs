@@ -5,12 +5,15 @@ use std::{
     time::Duration,
 };
 
+use super::proto::Source;
+
 /// Upper bounds of the buckets of load times, in seconds.
 pub(crate) const LOAD_BOUNDS: [f64; 8] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
 
 /// Counts since the start of a group at this peer. Plain atomics: nothing is looked up on a hit.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
+    // Each get is one of these, once it has ended.
     pub(crate) hits_local: AtomicU64,
     pub(crate) hits_peer: AtomicU64,
     pub(crate) hits_hot: AtomicU64,
@@ -36,6 +39,34 @@ pub(crate) struct Counters {
     pub(crate) sync_dropped: AtomicU64,
     /// Requests by how many peers they had passed: 0, 1, and more, which never happens.
     pub(crate) hops: [AtomicU64; 3],
+}
+
+/// Counts a get that was not here when it ends, once: as a miss, unless a cache answered.
+pub(crate) struct Tally<'a> {
+    counters: &'a Counters,
+    to: fn(&Counters) -> &AtomicU64,
+}
+
+impl<'a> Tally<'a> {
+    pub(crate) fn of(counters: &'a Counters) -> Self {
+        Self { counters, to: |counters| &counters.misses }
+    }
+
+    /// Says where the answer is from, and whether a cache gave it and no loader.
+    pub(crate) fn answered(&mut self, source: Source, cached: bool) {
+        match source {
+            Source::Peer if cached => self.to = |counters| &counters.hits_peer,
+            // Another's load had ended just before this one would have begun.
+            Source::Local => self.to = |counters| &counters.hits_local,
+            _ => {}
+        }
+    }
+}
+
+impl Drop for Tally<'_> {
+    fn drop(&mut self) {
+        self.counters.add(self.to, 1);
+    }
 }
 
 impl Counters {

@@ -42,7 +42,12 @@ type Number = (&'static str, &'static str, MetricType, fn(&StatsReply) -> u64);
 const NUMBERS: [Number; 13] = {
     use MetricType::{Counter, Gauge};
     [
-        ("misses", "Gets that no cache answered.", Counter, |stats| stats.misses),
+        (
+            "misses",
+            "Gets that no cache answered: loaded, here or by the owner, or nowhere.",
+            Counter,
+            |stats| stats.misses,
+        ),
         ("loads_shared", "Callers who got the outcome of another's load.", Counter, |stats| {
             stats.loads_shared
         }),
@@ -154,7 +159,13 @@ fn labelled(
         let by = [("local", stats.hits_local), ("peer", stats.hits_peer), ("hot", stats.hits_hot)];
         by.map(|(source, hits)| ([("group", stats.group.as_str()), ("source", source)], hits))
     });
-    family(encoder, "hits", "Gets answered, by what answered.", counter, hits)?;
+    family(
+        encoder,
+        "hits",
+        "Gets that a cache answered: this peer's, the owner's, or a copy of a hot key.",
+        counter,
+        hits,
+    )?;
     let counter = MetricType::Counter;
     let synced = stats.iter().flat_map(|stats| {
         let by = [

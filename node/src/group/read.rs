@@ -11,6 +11,7 @@ use tonic::{Code, Status};
 
 use super::{
     Error,
+    counters::Tally,
     error::check_key,
     flights::{Landed, Overtaken},
     group::Inner,
@@ -29,6 +30,8 @@ pub(super) struct Got<V> {
     pub(super) expires: Option<Instant>,
     /// The peer that held or loaded it.
     pub(super) node: Arc<str>,
+    /// Whether a cache answered, here or at that peer, and no loader.
+    pub(super) cached: bool,
 }
 
 /// Who is to be asked for a key that is not here.
@@ -70,11 +73,12 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         if let Some(got) = self.have(&key, origin, now) {
             return Ok(got);
         }
-        self.counters.add(|counters| &counters.misses, 1);
-        match self.route(&key, origin) {
+        let mut tally = Tally::of(&self.counters);
+        let got = match self.route(&key, origin) {
             Route::Load { ours } => self.load(&key, ours).await,
             Route::Ask(link) => self.ask(&key, link, origin).await,
-        }
+        };
+        got.inspect(|got| tally.answered(got.source, got.cached))
     }
 
     /// The same for many keys, in order.
@@ -142,10 +146,10 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
             let answer = answers.next().filter(|found| found.error.is_empty());
             let got = match answer {
                 Some(found) => {
-                    self.counters.add(|counters| &counters.misses, 1);
-                    self.counters.add(|counters| &counters.hits_peer, 1);
-                    let node = Arc::clone(&link.addr);
-                    self.answered(found.value, found.ttl_ms, node).map(|(got, _)| got)
+                    let mut tally = Tally::of(&self.counters);
+                    let (source, node) = (found.source(), Arc::clone(&link.addr));
+                    let got = self.answered(found.value, found.ttl_ms, (source, node));
+                    got.map(|(got, _)| got).inspect(|got| tally.answered(got.source, got.cached))
                 }
                 None => self.look_up(&keys[at], origin, Knows::default()).await,
             };
@@ -166,7 +170,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         let (value, expires) = self.mirror.get(key, now)?;
         self.counters.add(|counters| &counters.hits_hot, 1);
         let (source, node) = (Source::Hot, Arc::clone(&self.me));
-        Some(Got { value: Some(value), source, expires: Some(expires), node })
+        Some(Got { value: Some(value), source, expires: Some(expires), node, cached: true })
     }
 
     fn held(self: &Arc<Self>, key: &str, now: Instant) -> Option<Got<V>> {
@@ -176,7 +180,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         }
         let expires = self.store.peek(key, now).map(|(_, expires)| expires);
         let node = Arc::clone(&self.me);
-        Some(Got { value: held.value, source: Source::Local, expires, node })
+        Some(Got { value: held.value, source: Source::Local, expires, node, cached: true })
     }
 
     fn route(&self, key: &str, origin: Origin) -> Route {
@@ -240,8 +244,8 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
                 return self.load(key, false).await;
             }
         };
-        self.counters.add(|counters| &counters.hits_peer, 1);
-        let (got, weight) = self.answered(reply.value, reply.ttl_ms, reply.node.into())?;
+        let from = (reply.source(), reply.node.as_str().into());
+        let (got, weight) = self.answered(reply.value, reply.ttl_ms, from)?;
         if let (Some(value), Some(expires)) = (&got.value, got.expires) {
             let now = Clock::now().into_std();
             self.mirror.offer(key, (value, weight), expires, now, overtaken);
@@ -254,25 +258,26 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         Some(self.store.cleared()).filter(|cleared| *cleared != Version::ZERO).map(Into::into)
     }
 
-    /// A peer's answer, and the weight of its value.
+    /// A peer's answer, where that peer and whoever it is had it from, and the weight of its value.
     fn answered(
         &self,
         value: Option<bytes::Bytes>,
         ttl_ms: Option<u64>,
-        node: Arc<str>,
+        (there, node): (Source, Arc<str>),
     ) -> Result<(Got<V>, usize), Error> {
         let now = Clock::now().into_std();
         let expires = ttl_ms.map(|ttl| expiry(now, Duration::from_millis(ttl)));
         let weight = value.as_ref().map_or(0, bytes::Bytes::len);
         let value = value.map(|bytes| self.codec.decode(&bytes)).transpose()?;
-        Ok((Got { value, source: Source::Peer, expires, node }, weight))
+        let cached = matches!(there, Source::Local | Source::Hot);
+        Ok((Got { value, source: Source::Peer, expires, node, cached }, weight))
     }
 
     /// Loads, once for all who want the key. What is not ours is not kept for long.
     async fn load(self: &Arc<Self>, key: &Arc<str>, ours: bool) -> Result<Got<V>, Error> {
         if self.loader.is_none() {
             let (source, node) = (Source::Loader, Arc::clone(&self.me));
-            return Ok(Got { value: None, source, expires: None, node });
+            return Ok(Got { value: None, source, expires: None, node, cached: false });
         }
         let now = Clock::now().into_std();
         let (me, wanted) = (Arc::clone(self), Arc::clone(key));
@@ -302,7 +307,7 @@ impl<V: Clone + Send + Sync + 'static> Inner<V> {
         drop(counted);
         let expires = self.keep(&key, value.as_ref(), ours, &overtaken);
         let (source, node) = (Source::Loader, Arc::clone(&self.me));
-        Ok(Got { value, source, expires, node })
+        Ok(Got { value, source, expires, node, cached: false })
     }
 
     /// Stores what the loader gave; gives its end where it has one.
