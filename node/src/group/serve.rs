@@ -18,7 +18,7 @@ use super::{
     error::{FOREVER, MAX_VALUE, check_key},
     group::{Inner, SetOptions},
     owners::owner,
-    peers::{Kind, Op, Origin, Wait, Written, millis},
+    peers::{Kind, Newer, Op, Origin, Wait, Written, millis},
     proto::{self, apply_reply::Outcome as Told},
     read::Got,
     served::{Boxed, Knows, Served},
@@ -29,8 +29,6 @@ use crate::cache::lru::expiry;
 
 /// After every peer has a delete, for how long its tombstone outlives sets still on their way.
 const GRACE: Duration = Duration::from_secs(60);
-/// Bytes of what is sent back with one comparison.
-const ANSWER_BYTES: usize = 1 << 20;
 
 impl<V: Clone + Send + Sync + 'static> Inner<V> {
     fn encoded(&self, got: &Got<V>) -> Result<Option<bytes::Bytes>, Error> {
@@ -322,13 +320,13 @@ impl<V: Clone + Send + Sync + 'static> Served for Inner<V> {
     }
 
     fn reconcile(&self, known: Vec<proto::Known>, cleared: Version) -> proto::ReconcileReply {
-        let mut reply = proto::ReconcileReply::default();
+        let (mut reply, mut newer) = (proto::ReconcileReply::default(), Newer::default());
         self.learn_of_clear(cleared);
         let ours = self.store.cleared();
         if ours > cleared {
-            reply.newer.extend(self.newest_write(""));
+            newer.extend(self.newest_write(""));
         }
-        let (now, mut bytes) = (Clock::now().into_std(), 0);
+        let now = Clock::now().into_std();
         for (at, theirs) in (0_u32..).zip(known) {
             let version = Version::from(theirs.version.unwrap_or_default());
             let here = self.store.newest(&theirs.key, now);
@@ -337,12 +335,11 @@ impl<V: Clone + Send + Sync + 'static> Served for Inner<V> {
             let newest = here.version().max(ours);
             if version > newest || version == newest && again && !theirs.deleted {
                 reply.wanted.push(at);
-            } else if version < newest && newest > ours && bytes < ANSWER_BYTES {
-                let newer = self.newest_write(&theirs.key);
-                bytes += newer.as_ref().map_or(0, |write| write.value.len() + write.key.len());
-                reply.newer.extend(newer);
+            } else if version < newest && newest > ours && !newer.is_full() {
+                newer.extend(self.newest_write(&theirs.key));
             }
         }
+        reply.newer = newer.into_writes();
         reply
     }
 

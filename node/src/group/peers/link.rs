@@ -45,6 +45,8 @@ const BATCH_BYTES: usize = 512 << 10;
 const AGAIN: Duration = Duration::from_secs(30);
 /// Bytes of a message, either way.
 pub(in super::super) const MAX_MESSAGE: usize = MAX_VALUE + (1 << 20);
+/// Bytes of an answer that is taken: with room for a peer that counts less strictly what it sends.
+const MAX_ANSWER: usize = MAX_MESSAGE + (1 << 20);
 
 #[derive(Debug)]
 pub(in super::super) struct Link {
@@ -186,7 +188,7 @@ impl Link {
         Fut: Future<Output = Result<tonic::Response<R>, Status>>,
     {
         let request = shared.outgoing.request(message, origin, shared.epoch(), at_most);
-        let client = CacheClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE);
+        let client = CacheClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER);
         self.outcome(shared, timeout(at_most, call(client, request)).await)
     }
 
@@ -202,7 +204,7 @@ impl Link {
     {
         let at_most = shared.options.sync_timeout;
         let request = shared.outgoing.request(message, Origin::Client, shared.epoch(), at_most);
-        let client = SyncClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE);
+        let client = SyncClient::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER);
         self.outcome(shared, timeout(at_most, call(client, request)).await)
     }
 

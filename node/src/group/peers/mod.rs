@@ -5,6 +5,7 @@ mod call;
 mod dial;
 mod health;
 mod link;
+mod newer;
 mod op;
 mod options;
 mod queue;
@@ -45,6 +46,7 @@ pub use view::View;
 
 pub(super) use acks::Acks;
 pub(super) use link::{CallError, Link, MAX_MESSAGE};
+pub(crate) use newer::Newer;
 pub(super) use op::Settle;
 pub(crate) use op::{Kind, Op, millis};
 pub(crate) use words::hung_up;

@@ -5,14 +5,12 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::super::{
-    peers::{Passport, Shared},
+    peers::{Newer, Passport, Shared},
     proto::{self, apply_reply::Outcome, sync_server::Sync},
 };
 
 /// Writes and versions of one message: more than any peer sends.
 const MOST: usize = 16_384;
-/// Bytes of what is known better and goes back at once; the rest comes with the next comparison.
-const NEWER_BYTES: usize = 1 << 20;
 
 #[derive(Clone, Debug)]
 pub(super) struct SyncService {
@@ -42,9 +40,9 @@ impl Sync for SyncService {
         let writes = request.into_inner().writes;
         check(writes.len())?;
         let mut reply = proto::ApplyReply::default();
-        let mut bytes = 0;
+        let mut newer = Newer::default();
         for write in writes {
-            let (outcome, newer) = match self.shared.group(&write.group) {
+            let (outcome, known) = match self.shared.group(&write.group) {
                 Some(group) => {
                     group.hop(hops);
                     group.apply(write)
@@ -52,11 +50,9 @@ impl Sync for SyncService {
                 None => (Outcome::Refused, None),
             };
             reply.outcomes.push(outcome.into());
-            if let Some(newer) = newer.filter(|_| bytes < NEWER_BYTES) {
-                bytes += newer.value.len();
-                reply.newer.push(newer);
-            }
+            newer.extend(known);
         }
+        reply.newer = newer.into_writes();
         Ok(Response::new(reply))
     }
 

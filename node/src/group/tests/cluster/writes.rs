@@ -6,10 +6,15 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use bytes::Bytes;
 use kamaitachi_discovery::NodeAddr;
 
 use super::rig::{all, bind, bytes, cluster, key_of, options, peer, until, until_all};
-use crate::group::{SetOptions, ShardGroup, SomePeers, Wait, Written};
+use crate::group::{
+    SetOptions, ShardGroup, SomePeers, Version, Wait, Written,
+    peers::MAX_MESSAGE,
+    proto::{self, sync_client::SyncClient},
+};
 
 #[tokio::test]
 async fn a_write_reaches_all_and_says_who_has_it() {
@@ -88,5 +93,53 @@ async fn a_clear_takes_what_a_clock_far_ahead_has_written_too() {
     assert!(cleared.satisfied);
     for peer in [&far, &near] {
         assert_eq!(peer.group.get("k").await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn what_comes_back_with_an_answer_is_never_more_than_the_asker_takes() {
+    let small = |n: usize| (format!("{n:04}{}", "k".repeat(1_020)), bytes("v"));
+    let large = |n: usize, size: usize| (format!("z{n}"), Bytes::from(vec![7; size]));
+    // Values just below the bound and then the largest; and keys that are longer than their values.
+    let sums = vec![large(0, (1 << 20) - 3), large(1, 3 << 20), large(2, 3 << 20)];
+    let keys = (0..1_500).map(small).chain([large(0, 3 << 20), large(1, 3 << 20)]).collect();
+    for writes in [sums, keys] {
+        let writes: Vec<(String, Bytes)> = writes;
+        let peers = cluster(2, |builder| builder.max_bytes(64 << 20)).await;
+        let mut sync = SyncClient::connect(format!("http://{}", peers[0].addr)).await.unwrap();
+        sync = sync.max_decoding_message_size(MAX_MESSAGE);
+        let old = Version { time: 1, node: 1 };
+        for (key, value) in &writes {
+            peers[0].group.set_with(key, value.clone(), all()).await.unwrap();
+        }
+        let known = writes.iter().map(|(key, _)| proto::Known {
+            key: key.clone(),
+            version: Some(old.into()),
+            deleted: false,
+        });
+        // Asked again for what it did not tell, it tells all in the end.
+        let mut known: Vec<_> = known.collect();
+        while !known.is_empty() {
+            let (group, told) = ("test".to_owned(), known.clone());
+            let ask = proto::ReconcileRequest { group, known: told, cleared: None };
+            let newer = sync.reconcile(ask).await.unwrap().into_inner().newer;
+            assert!(!newer.is_empty(), "{} are not told", known.len());
+            known.retain(|known| newer.iter().all(|write| write.key != known.key));
+        }
+        let stale = writes.iter().map(|(key, _)| proto::Write {
+            group: "test".into(),
+            kind: proto::write::Kind::Delete.into(),
+            key: key.clone(),
+            version: Some(old.into()),
+            ..Default::default()
+        });
+        let mut stale: Vec<_> = stale.collect();
+        while !stale.is_empty() {
+            let ask = proto::ApplyRequest { writes: stale.clone() };
+            let reply = sync.apply(ask).await.unwrap().into_inner();
+            assert_eq!(reply.outcomes.len(), stale.len());
+            assert!(!reply.newer.is_empty());
+            stale.retain(|write| reply.newer.iter().all(|newer| newer.key != write.key));
+        }
     }
 }
