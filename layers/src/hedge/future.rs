@@ -61,6 +61,8 @@ where
     S: Service<Request<Body<B>>>,
 {
     member: Option<Arc<str>>,
+    /// When it was asked, counted from when the first one was.
+    sent: Duration,
     // Tries are rarely that many, and this keeps the future of the usual one small.
     calling: Pin<Box<Calling<S, Request<Body<B>>>>>,
 }
@@ -88,7 +90,8 @@ where
         if let Some(first) = this.first.as_mut().as_pin_mut()
             && let Poll::Ready(result) = first.poll(cx)
         {
-            return Poll::Ready(result.map(|response| this.shared.end(this.watch, response)));
+            let sent = Duration::ZERO;
+            return Poll::Ready(result.map(|response| this.shared.end(this.watch, sent, response)));
         }
         match this.watch {
             None => *this.watch = Some(this.shared.ticker.watch(this.shared.after(), cx)),
@@ -161,7 +164,10 @@ where
         {
             this.first.set(None);
             match result {
-                Ok(response) => return Poll::Ready(Ok(this.shared.end(this.watch, response))),
+                Ok(response) => {
+                    let sent = Duration::ZERO;
+                    return Poll::Ready(Ok(this.shared.end(this.watch, sent, response)));
+                }
                 Err(error) => late.failed(error, this.shared),
             }
         }
@@ -170,8 +176,8 @@ where
             match late.others[at].calling.as_mut().poll(cx) {
                 Poll::Pending => at += 1,
                 Poll::Ready(Ok(response)) => {
-                    late.won(at, this.first.is_some(), this.shared);
-                    return Poll::Ready(Ok(this.shared.end(this.watch, response)));
+                    let sent = late.won(at, this.first.is_some(), this.shared);
+                    return Poll::Ready(Ok(this.shared.end(this.watch, sent, response)));
                 }
                 Poll::Ready(Err(error)) => {
                     late.others.remove(at);
@@ -204,10 +210,10 @@ where
             });
         match (polled, newest) {
             (Poll::Ready(Ok(response)), newest) => {
-                if let Some(newest) = newest {
-                    late.won(newest, this.first.is_some(), this.shared);
-                }
-                return Copied::Answered(this.shared.end(this.watch, response));
+                let sent = newest.map_or(Duration::ZERO, |newest| {
+                    late.won(newest, this.first.is_some(), this.shared)
+                });
+                return Copied::Answered(this.shared.end(this.watch, sent, response));
             }
             (Poll::Ready(Err(error)), newest) => {
                 match newest {
@@ -244,15 +250,16 @@ where
         let calling = Box::pin(eager::call(this.service.clone(), request.map(Body::buffered)));
         this.shared.tell(Event::Sent { late: late.newest() });
         late.left = late.left.saturating_sub(1);
-        late.others.push(Other { member: None, calling });
+        late.others.push(Other { member: None, sent: watch.lasted(), calling });
     }
 }
 
 impl Shared {
-    /// Notes how long an answer took.
-    fn end<R>(&self, watch: &mut Option<Watch>, response: R) -> R {
-        let took = watch.take().map_or(Duration::ZERO, |watch| watch.lasted());
-        self.lateness.lock().record(took);
+    /// Notes how long the answer took of the one that was asked when `sent` had passed. The wait before that is none of its
+    /// own: if it counted, each late answer would make the next one later.
+    fn end<R>(&self, watch: &mut Option<Watch>, sent: Duration, response: R) -> R {
+        let lasted = watch.take().map_or(Duration::ZERO, |watch| watch.lasted());
+        self.lateness.lock().record(lasted.saturating_sub(sent));
         response
     }
 }
@@ -270,14 +277,15 @@ where
         self.others.last().map_or(self.first.as_deref(), |other| other.member.as_deref())
     }
 
-    /// Tells whom the one at `at` has left behind.
-    fn won(&self, at: usize, first_waits: bool, shared: &Shared) {
+    /// Tells whom the one at `at` has left behind; answers when that one was asked.
+    fn won(&self, at: usize, first_waits: bool, shared: &Shared) -> Duration {
         let first = first_waits.then_some(&self.first);
         let before = self.others[..at].iter().map(|other| &other.member);
         for late in first.into_iter().chain(before).flatten() {
             shared.tell(Event::Lost { late });
         }
         shared.tell(Event::Won);
+        self.others[at].sent
     }
 
     /// A try has failed. What it was about goes on to the next, if it can.

@@ -6,6 +6,8 @@
 //! [`Select`](crate::select::Select) inside), and whoever answers first wins; the others are dropped, which closes their
 //! connections. Only what may be carried out twice can be hedged, so put it around reads alone.
 //!
+//! What it learns of is how long the one who answered needed from when that one was asked, never its own wait before that.
+//!
 //! It asks twice, so it is bounded by the [`RetryBudget`](kamaitachi_policies::budget::RetryBudget) it shares with retries:
 //! when everything is slow, little is asked twice. Without budget, without a second healthy member, or when the body is
 //! streaming, it waits like everybody else; nothing is ever given up for being late. Put it inside of the retry layer: an

@@ -284,6 +284,49 @@ async fn what_answers_usually_take_decides_when_one_is_late() {
     assert!(layer.shared.after() < Duration::from_millis(500), "{:?}", layer.shared.after());
 }
 
+/// The stack with a lateness that is learnt, up to nine seconds.
+fn learning(rig: &Rig) -> (HedgeLayer, impl AsyncFn(&str) -> u128) {
+    let late = LatenessConfig::new(LATE, Duration::from_secs(9)).unwrap();
+    // A budget that pays for all of it.
+    let budget = SharedBudget::new(BudgetConfig::new(100, 1_000).unwrap());
+    let layer = HedgeLayer::new(rig.ticker.clone(), budget, late);
+    let stack = layer.layer(Select::new(rig.pool.clone()));
+    let ask = async move |key: &str| {
+        let (mut request, began) = (request(), Instant::now());
+        request.extensions_mut().insert(RoutingKey::from(key));
+        stack.clone().oneshot(request).await.unwrap();
+        began.elapsed().as_millis()
+    };
+    (layer, ask)
+}
+
+/// The time after which hedging asked another one counted as time that answers take: three times of that was the next
+/// one, up to the longest.
+#[tokio::test(start_paused = true)]
+async fn its_own_waits_do_not_make_it_wait_longer() {
+    let rig = rig(&[Hangs, Echoes(5)]);
+    let (layer, ask) = learning(&rig);
+    // As a gateway begins that knows nothing, beside a node that hangs; keys of either.
+    for i in 0..1_500 {
+        ask(&i.to_string()).await;
+    }
+    // Three ticks and a bit at most: an answer may see one pass.
+    assert!(layer.shared.after() < TICK * 4, "{:?}", layer.shared.after());
+    assert!(ask("k").await < 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_all_have_become_slow_it_learns_to_wait() {
+    let rig = rig(&[Echoes(400), Echoes(400)]);
+    let (layer, ask) = learning(&rig);
+    (0..1_000).for_each(|_| layer.shared.lateness.lock().record(Duration::from_millis(1)));
+    assert_eq!(layer.shared.after(), LATE);
+    for i in 0..300 {
+        ask(&i.to_string()).await;
+    }
+    assert!(layer.shared.after() > Duration::from_millis(400), "{:?}", layer.shared.after());
+}
+
 #[test]
 fn a_copy_is_an_ordinary_request() {
     let ((), offered) = super::offer::collect(|| {
