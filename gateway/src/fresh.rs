@@ -6,6 +6,7 @@
 //! `X-Kamaitachi-Min-Revision`. Readiness is the inner service's; without a write before it, a request costs one load.
 
 use std::{
+    collections::VecDeque,
     pin::Pin,
     sync::{
         Arc,
@@ -19,6 +20,7 @@ use std::{
 };
 
 use http::{HeaderName, HeaderValue, Request, Response};
+use parking_lot::Mutex;
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tower::{Layer, Service};
@@ -32,19 +34,32 @@ const X_REVISION: HeaderName = HeaderName::from_static("x-kamaitachi-revision");
 /// For how long after a write reads ask for it. Nodes that are well have it long before.
 const WINDOW: Duration = Duration::from_secs(2);
 
-/// The newest write that passed the gateway.
+/// The newest write that passed the gateway lately: each counts for two seconds of its own, so that the revisions of a master
+/// that began again from an older store are asked for as soon as the last one of before is that old.
 #[derive(Debug)]
 pub struct Latest {
     began: Instant,
-    /// 0 where no write passed lately.
+    /// The highest of `noted`; 0 where there is none.
     revision: AtomicU64,
-    /// Milliseconds after `began` until which reads ask for it.
+    /// When that one is out of date.
     until: AtomicU64,
+    /// Writes that no later one has a higher revision than, in the order in which they came: the first is the highest. There
+    /// is one as a rule.
+    noted: Mutex<VecDeque<Noted>>,
+}
+
+/// A write that was answered.
+#[derive(Debug)]
+struct Noted {
+    revision: u64,
+    /// Milliseconds after the gateway began until which reads ask for it.
+    until: u64,
 }
 
 impl Default for Latest {
     fn default() -> Self {
-        Self { began: Instant::now(), revision: AtomicU64::new(0), until: AtomicU64::new(0) }
+        let (revision, until) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { began: Instant::now(), revision, until, noted: Mutex::default() }
     }
 }
 
@@ -56,8 +71,21 @@ impl Latest {
 
     fn note(&self, revision: u64) {
         let window = u64::try_from(WINDOW.as_millis()).unwrap_or(u64::MAX);
-        self.until.store(self.now().saturating_add(window), Relaxed);
-        self.revision.fetch_max(revision, Release);
+        let mut noted = self.noted.lock();
+        let now = self.now();
+        while noted.pop_back_if(|last| last.revision <= revision).is_some() {}
+        noted.push_back(Noted { revision, until: now.saturating_add(window) });
+        self.publish(&mut noted, now);
+    }
+
+    /// Forgets what is out of date and answers what is left.
+    fn publish(&self, noted: &mut VecDeque<Noted>, now: u64) -> Option<u64> {
+        while noted.pop_front_if(|first| first.until <= now).is_some() {}
+        let first = noted.front();
+        // In this order, so that whoever sees a revision does not take it for out of date.
+        self.until.store(first.map_or(0, |first| first.until), Relaxed);
+        self.revision.store(first.map_or(0, |first| first.revision), Release);
+        first.map(|first| first.revision)
     }
 
     fn wanted(&self) -> Option<u64> {
@@ -68,9 +96,9 @@ impl Latest {
         if self.now() < self.until.load(Relaxed) {
             return Some(revision);
         }
-        // A newer write has put its own there.
-        let _ = self.revision.compare_exchange(revision, 0, Relaxed, Relaxed);
-        None
+        let mut noted = self.noted.lock();
+        let now = self.now();
+        self.publish(&mut noted, now)
     }
 }
 
@@ -201,5 +229,28 @@ mod tests {
         assert_eq!(asked(&latest).await.as_deref(), Some("3"));
         write(&latest, "nonsense").await;
         assert_eq!(asked(&latest).await.as_deref(), Some("3"));
+    }
+
+    /// Each write kept the highest revision alive, so one of before a master was restored was asked for as long as there were
+    /// writes, and every read waited in vain.
+    #[tokio::test(start_paused = true)]
+    async fn a_revision_of_before_is_forgotten_while_writes_go_on() {
+        let latest = Arc::new(Latest::default());
+        write(&latest, "1001").await;
+        for revision in ["6", "7", "8"] {
+            tokio::time::advance(WINDOW / 4).await;
+            write(&latest, revision).await;
+            assert_eq!(asked(&latest).await.as_deref(), Some("1001"));
+            assert_eq!(latest.noted.lock().len(), 2, "what is lower and older is of no more use");
+        }
+        tokio::time::advance(WINDOW / 4).await;
+        assert_eq!(asked(&latest).await.as_deref(), Some("8"));
+        write(&latest, "9").await;
+        assert_eq!(asked(&latest).await.as_deref(), Some("9"));
+        write(&latest, "8").await;
+        assert_eq!(asked(&latest).await.as_deref(), Some("9"));
+        tokio::time::advance(WINDOW).await;
+        assert_eq!(asked(&latest).await, None);
+        assert!(latest.noted.lock().is_empty());
     }
 }
