@@ -7,7 +7,8 @@ use std::{
 
 use crate::framing::Violation;
 
-/// The limits of one server. Times are kept to within two [`tick`](Self::tick)s, never cut short.
+/// The limits of one server. Times are kept to within two [`tick`](Self::tick)s, never cut short; a
+/// time in which the process stood still counts as two ticks at most.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Connections open at a time. More are answered 503 and closed. Default 16,384.
@@ -27,7 +28,8 @@ pub struct Limits {
     pub body_rate: u64,
     /// How long a kept-alive connection may lie idle. Default 60 s.
     pub idle_timeout: Duration,
-    /// How long a client may refuse to take another byte of an answer. Default 30 s.
+    /// How long a client may refuse to take another byte of an answer. On HTTP/2 the answer's
+    /// stream is reset, as long as others go on. Default 30 s.
     pub write_timeout: Duration,
     /// Bytes of a request's head, request line and empty line included. Default 32 KiB.
     pub head_bytes: usize,
@@ -52,7 +54,8 @@ pub struct Http2Limits {
     pub connection_window: u32,
     /// Bytes of a request's header fields. Default 32 KiB.
     pub header_list_bytes: u32,
-    /// Bytes of answers held for a connection. Default 256 KiB.
+    /// Bytes of answers held for a connection. Beyond them each answer may hold one piece.
+    /// Default 256 KiB.
     pub send_buffer: usize,
     /// Streams reset by the client that may wait to be noticed. Default 20.
     pub pending_accept_resets: usize,
@@ -198,7 +201,8 @@ impl Counters {
         self.refused[reason as usize].load(Relaxed)
     }
 
-    /// Connections closed because the client was too slow at `phase`.
+    /// Connections closed, or requests of an HTTP/2 connection failed, because the client was too
+    /// slow at `phase`.
     #[must_use]
     pub fn timed_out(&self, phase: Phase) -> u64 {
         self.timed_out[phase as usize].load(Relaxed)

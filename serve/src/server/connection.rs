@@ -13,13 +13,14 @@ use tracing::debug;
 use super::{
     Connection, Incoming, http1,
     io::{Io, Peek},
+    requests::{Requests, Serving},
     service::Adapter,
     state::State,
     worker::Shared,
 };
 use crate::{
     framing::FramingLimits,
-    limits::{Limits, Phase},
+    limits::{Http2Limits, Limits, Phase},
 };
 
 /// What an HTTP/2 client sends first.
@@ -27,41 +28,44 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long a client may take to agree that its HTTP/2 connection is over, in milliseconds.
 const GOODBYE: u64 = 1_000;
 
-/// Runs hyper's tasks on the worker's thread.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct OnWorker;
+/// Runs hyper's tasks on the worker's thread, each for as long as the client of its request is not too slow.
+#[derive(Clone, Debug)]
+pub(super) struct OnWorker(Rc<Requests>);
 
 impl<Fut: Future<Output: 'static> + 'static> hyper::rt::Executor<Fut> for OnWorker {
     fn execute(&self, future: Fut) {
-        tokio::task::spawn_local(future);
+        tokio::task::spawn_local(Serving::new(future, self.0.take_begun()));
     }
 }
 
 /// The protocols as they are spoken on every connection.
 pub(super) struct Protocols {
-    http2: http2::Builder<OnWorker>,
     pub(super) framing: FramingLimits,
 }
 
 impl Protocols {
     pub(super) fn new(limits: &Limits) -> Self {
-        let own = &limits.http2;
-        let mut http2 = http2::Builder::new(OnWorker);
-        http2
-            // Ours follows a clock that is set back.
-            .auto_date_header(false)
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(own.concurrent_streams)
-            .initial_stream_window_size(own.stream_window)
-            .initial_connection_window_size(own.connection_window)
-            .max_header_list_size(own.header_list_bytes)
-            .max_send_buf_size(own.send_buffer)
-            .max_pending_accept_reset_streams(own.pending_accept_resets)
-            .max_local_error_reset_streams(own.local_error_resets)
-            .keep_alive_interval(own.ping_every)
-            .keep_alive_timeout(own.ping_timeout);
-        Self { http2, framing: FramingLimits::from(limits) }
+        Self { framing: FramingLimits::from(limits) }
     }
+}
+
+/// How HTTP/2 is spoken on a connection with these `requests`.
+fn speak(limits: &Http2Limits, requests: &Rc<Requests>) -> http2::Builder<OnWorker> {
+    let mut http2 = http2::Builder::new(OnWorker(Rc::clone(requests)));
+    http2
+        // Ours follows a clock that is set back.
+        .auto_date_header(false)
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.concurrent_streams)
+        .initial_stream_window_size(limits.stream_window)
+        .initial_connection_window_size(limits.connection_window)
+        .max_header_list_size(limits.header_list_bytes)
+        .max_send_buf_size(limits.send_buffer)
+        .max_pending_accept_reset_streams(limits.pending_accept_resets)
+        .max_local_error_reset_streams(limits.local_error_resets)
+        .keep_alive_interval(limits.ping_every)
+        .keep_alive_timeout(limits.ping_timeout);
+    http2
 }
 
 enum Protocol {
@@ -123,25 +127,25 @@ async fn http2<F, S, B>(
     S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>> + 'static,
     B: Body<Data = Bytes, Error: Into<BoxError>> + 'static,
 {
-    state.multiplex(shared.clock.now());
+    let own = &shared.limits.http2;
+    let requests = state.multiplex(own.send_buffer, shared.clock.now());
     io.open();
-    let make = Rc::clone(make);
-    let service =
-        Adapter { make: move || make(about), shared: Rc::clone(shared), state: Rc::clone(state) };
-    let mut connection = pin!(shared.protocols.http2.serve_connection(io, service));
+    let (make, http2) = (Rc::clone(make), speak(own, &requests));
+    let (shared_too, state_too) = (Rc::clone(shared), Rc::clone(state));
+    let make = move || make(about);
+    let service = Adapter { make, shared: shared_too, state: state_too, requests };
+    let mut connection = pin!(http2.serve_connection(io, service));
     let mut told = None;
     let ended = poll_fn(|cx| {
         let now = shared.clock.now();
-        if let Some(Phase::Body | Phase::Write) = state.overdue() {
-            return Poll::Ready(Err(None));
-        }
-        if told.is_none() && (shared.draining() || state.overdue().is_some()) {
+        if told.is_none() && (shared.draining() || state.overdue() == Some(Phase::Idle)) {
             told = Some(now);
             connection.as_mut().graceful_shutdown();
         }
         let poll = connection.as_mut().poll(cx).map(|ended| ended.map_err(Some));
         let unanswered = told.is_some_and(|told| now.saturating_sub(told) >= GOODBYE);
-        if poll.is_pending() && unanswered && state.in_flight() == 0 {
+        let is_over = unanswered && state.open_streams() == 0;
+        if poll.is_pending() && (is_over || state.overdue() == Some(Phase::Write)) {
             return Poll::Ready(Err(None));
         }
         poll

@@ -3,13 +3,14 @@
 use std::{
     fmt, io,
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::http1::Coming;
+use super::{http1::Coming, requests::Request, upload::Streamed};
 use crate::framing::Violation;
 
 /// The body of a request.
@@ -27,7 +28,7 @@ enum Kind {
     /// Read from an HTTP/1 connection.
     Coming(Coming),
     /// A stream of an HTTP/2 connection.
-    Stream(hyper::body::Incoming),
+    Stream(Streamed),
 }
 
 /// Why a request's body ended before it was whole.
@@ -64,8 +65,8 @@ impl Incoming {
         Self { kind: Kind::Coming(coming) }
     }
 
-    pub(super) fn stream(body: hyper::body::Incoming) -> Self {
-        Self { kind: Kind::Stream(body) }
+    pub(super) fn stream(body: hyper::body::Incoming, request: Rc<Request>) -> Self {
+        Self { kind: Kind::Stream(Streamed::new(body, request)) }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenBody>>> {
@@ -73,10 +74,7 @@ impl Incoming {
             Kind::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
             Kind::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Kind::Coming(coming) => coming.poll_frame(cx),
-            Kind::Stream(body) => {
-                let frame = ready!(Pin::new(body).poll_frame(cx));
-                Poll::Ready(frame.map(|frame| frame.map_err(BrokenBody::Stream)))
-            }
+            Kind::Stream(stream) => stream.poll_frame(cx),
         }
     }
 }
@@ -100,7 +98,7 @@ impl Body for Incoming {
         match &self.kind {
             Kind::Whole(bytes) => bytes.is_empty(),
             Kind::Coming(coming) => coming.is_end_stream(),
-            Kind::Stream(body) => body.is_end_stream(),
+            Kind::Stream(stream) => stream.body.is_end_stream(),
         }
     }
 
@@ -108,7 +106,7 @@ impl Body for Incoming {
         match &self.kind {
             Kind::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Kind::Coming(coming) => coming.size_hint(),
-            Kind::Stream(body) => body.size_hint(),
+            Kind::Stream(stream) => stream.body.size_hint(),
         }
     }
 }

@@ -51,7 +51,7 @@ impl Io {
 
     /// From here on streams share the connection.
     pub(super) fn open(&mut self) {
-        self.state.streams(|streams| streams.received(&self.held, self.shared.clock.now()));
+        self.state.streams(self.shared.clock.now(), |streams| streams.received(&self.held));
     }
 
     /// The bytes read while the protocol was not known.
@@ -79,9 +79,7 @@ impl Io {
     /// Nothing came: may the connection go on waiting?
     fn pending(&self) -> Poll<io::Result<()>> {
         match self.state.overdue() {
-            Some(Phase::Idle) => Poll::Ready(Ok(())),
-            Some(Phase::Head) if self.state.in_flight() == 0 => Poll::Ready(Ok(())),
-            Some(Phase::Body) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Some(Phase::Idle) if self.state.open_streams() == 0 => Poll::Ready(Ok(())),
             _ => Poll::Pending,
         }
     }
@@ -112,7 +110,7 @@ impl hyper::rt::Read for Io {
         }
         let bytes = buffer.filled();
         io.ended = bytes.is_empty();
-        io.state.streams(|streams| streams.received(bytes, io.shared.clock.now()));
+        io.state.streams(io.shared.clock.now(), |streams| streams.received(bytes));
         cursor.put_slice(bytes);
         Poll::Ready(Ok(()))
     }
@@ -129,7 +127,7 @@ impl Io {
             Poll::Ready(done) => {
                 self.state.write_progress();
                 let mut left = *done.as_ref().unwrap_or(&0);
-                self.state.streams(|streams| {
+                self.state.streams(self.shared.clock.now(), |streams| {
                     for slice in slices {
                         let n = left.min(slice.len());
                         streams.sent(&slice[..n]);

@@ -35,14 +35,18 @@ mod admission;
 mod bind;
 mod connection;
 mod date;
+mod frames;
 mod handle;
 mod http1;
 mod incoming;
 mod io;
+mod piece;
 mod refuse;
+mod requests;
 mod service;
 mod state;
 mod streams;
+mod upload;
 mod worker;
 
 use std::{

@@ -18,7 +18,9 @@ use tower::Service;
 
 use super::{
     incoming::Incoming,
-    state::{InFlight, State},
+    piece::Piece,
+    requests::{Request as Own, Requests},
+    state::State,
     worker::Shared,
 };
 
@@ -27,6 +29,7 @@ pub(super) struct Adapter<F> {
     pub(super) make: F,
     pub(super) shared: Rc<Shared>,
     pub(super) state: Rc<State>,
+    pub(super) requests: Rc<Requests>,
 }
 
 impl<S, F, B> hyper::service::Service<Request<hyper::body::Incoming>> for Adapter<F>
@@ -42,10 +45,12 @@ where
     fn call(&self, request: Request<hyper::body::Incoming>) -> Self::Future {
         // hyper would send the body, which clients take for an error.
         let is_bare = request.method() == Method::HEAD;
+        let own = Own::begin(&self.state, &self.shared.clock, &self.requests);
+        let request = request.map(|body| Incoming::stream(body, Rc::clone(&own)));
         ResponseFuture {
             is_bare,
-            stage: Stage::begin((self.make)(), request.map(Incoming::stream)),
-            in_flight: Some(InFlight::begin(&self.state, &self.shared.clock)),
+            stage: Stage::begin((self.make)(), request),
+            own,
             shared: Rc::clone(&self.shared),
         }
     }
@@ -56,7 +61,7 @@ pin_project! {
     pub(super) struct ResponseFuture<S, Fut> {
         #[pin]
         stage: Stage<S, Fut>,
-        in_flight: Option<InFlight>,
+        own: Rc<Own>,
         // Whether the answer goes without its body.
         is_bare: bool,
         shared: Rc<Shared>,
@@ -104,21 +109,14 @@ where
                 }
                 StageProj::Called { future } => {
                     let mut response = std::task::ready!(future.poll(cx))?;
-                    let in_flight = this.in_flight.take();
-                    if let Some(in_flight) = &in_flight {
-                        in_flight.answered();
-                    }
                     let is_bare = *this.is_bare;
                     if is_bare {
                         keep_length(&mut response);
                     }
                     let date = || this.shared.date.value();
                     response.headers_mut().entry(DATE).or_insert_with(date);
-                    return Poll::Ready(Ok(response.map(|inner| Tracked {
-                        inner,
-                        in_flight,
-                        is_bare,
-                    })));
+                    let own = Rc::clone(this.own);
+                    return Poll::Ready(Ok(response.map(|inner| Tracked { inner, own, is_bare })));
                 }
             }
         }
@@ -133,35 +131,34 @@ fn keep_length<B: Body>(response: &mut Response<B>) {
 }
 
 pin_project! {
-    /// A response body that counts as in flight until it drops.
+    /// A response body whose pieces are followed until they have left.
     pub(super) struct Tracked<B> {
         #[pin]
         inner: B,
-        in_flight: Option<InFlight>,
+        own: Rc<Own>,
         is_bare: bool,
     }
 }
 
 impl<B: Body<Data = Bytes>> Body for Tracked<B> {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = B::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<Piece>, B::Error>>> {
         let this = self.project();
         if *this.is_bare {
             return Poll::Ready(None);
         }
-        let poll = this.inner.poll_frame(cx);
-        if let Some(in_flight) = this.in_flight {
-            match &poll {
-                Poll::Ready(Some(Ok(frame))) if frame.is_data() => in_flight.gave(),
-                _ => in_flight.asked(),
-            }
+        if this.own.has_to_wait() {
+            return Poll::Pending;
         }
-        poll
+        let frame = this.inner.poll_frame(cx);
+        // A piece gives the turn back.
+        this.own.asked();
+        frame.map_ok(|frame| frame.map_data(|bytes| this.own.gave(bytes)))
     }
 
     fn is_end_stream(&self) -> bool {

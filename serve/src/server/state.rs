@@ -4,13 +4,13 @@
 //! clock that the sweep sets forward; the sweep compares, marks what is overdue and wakes it.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     rc::Rc,
     task::Waker,
     time::Duration,
 };
 
-use super::streams::Streams;
+use super::{requests::Requests, streams::Streams};
 use crate::limits::{Limits, Phase};
 
 /// Milliseconds since the worker began, as of the last tick.
@@ -40,14 +40,12 @@ pub(super) struct State {
     body_waited: Cell<Millis>,
     body_bytes: Cell<u64>,
     overdue: Cell<Option<Phase>>,
-    in_flight: Cell<usize>,
     /// Whether any request was ever begun.
     pub(super) used: Cell<bool>,
     /// Whether the service answered the latest request.
     pub(super) answered: Cell<bool>,
-    /// Where requests share the connection: what each of them waits for.
-    streams: RefCell<Option<Streams>>,
-    next_id: Cell<u64>,
+    /// Where requests share the connection: its streams, and what the requests wait for.
+    shared: OnceCell<(RefCell<Streams>, Rc<Requests>)>,
 }
 
 impl State {
@@ -61,23 +59,39 @@ impl State {
             body_waited: Cell::new(0),
             body_bytes: Cell::new(0),
             overdue: Cell::new(None),
-            in_flight: Cell::new(0),
             used: Cell::new(false),
             answered: Cell::new(true),
-            streams: RefCell::new(None),
-            next_id: Cell::new(0),
+            shared: OnceCell::new(),
         }
     }
 
-    /// From here on requests share the connection, which is idle when there are none.
-    pub(super) fn multiplex(&self, now: Millis) {
-        *self.streams.borrow_mut() = Some(Streams::new());
+    /// From here on requests share the connection, which is idle when no stream is open. Their
+    /// answers may hold `room` bytes.
+    pub(super) fn multiplex(&self, room: usize, now: Millis) -> Rc<Requests> {
+        let fresh = || (RefCell::new(Streams::new()), Requests::new(room, now));
+        let (_, requests) = self.shared.get_or_init(fresh);
+        self.overdue.set(None);
         self.wait_for(Wait::Request, now);
+        Rc::clone(requests)
     }
 
     /// Does something with the streams, if there are such.
-    pub(super) fn streams<T>(&self, with: impl FnOnce(&mut Streams) -> T) -> Option<T> {
-        self.streams.borrow_mut().as_mut().map(with)
+    pub(super) fn streams(&self, now: Millis, with: impl FnOnce(&mut Streams)) {
+        let Some((streams, _)) = self.shared.get() else { return };
+        let streams = &mut *streams.borrow_mut();
+        let (open, latest) = (streams.open(), streams.latest());
+        with(streams);
+        if streams.latest() != latest {
+            self.forgive(Phase::Idle);
+        }
+        if streams.latest() != latest || streams.open() < open {
+            self.since.set(now);
+        }
+    }
+
+    /// How many streams are open: requests whose answers have not left whole.
+    pub(super) fn open_streams(&self) -> usize {
+        self.shared.get().map_or(0, |(streams, _)| streams.borrow().open())
     }
 
     /// Remembers whom to wake. The task of a connection polls it directly, so this waker stays.
@@ -95,6 +109,13 @@ impl State {
         self.overdue.get()
     }
 
+    /// The client did what it was late with after all.
+    pub(super) fn forgive(&self, phase: Phase) {
+        if self.overdue.get() == Some(phase) {
+            self.overdue.set(None);
+        }
+    }
+
     /// The connection waits for `wait`; waiting on for the same thing keeps its beginning.
     pub(super) fn wait_for(&self, wait: Wait, now: Millis) {
         if self.wait.replace(wait) != wait {
@@ -108,19 +129,23 @@ impl State {
             self.body_waited.update(|waited| waited + now.saturating_sub(self.since.get()));
         }
         self.body_bytes.update(|total| total + bytes as u64);
+        self.forgive(Phase::Body);
     }
 
     /// A whole head arrived: the server's turn.
     pub(super) fn head_done(&self) {
         self.used.set(true);
         self.wait.set(Wait::Nothing);
+        self.overdue.set(None);
         self.body_waited.set(0);
         self.body_bytes.set(0);
     }
 
     /// The client took bytes, or there are none for it to take.
     pub(super) fn write_progress(&self) {
-        self.write_since.set(None);
+        if self.write_since.take().is_some() {
+            self.forgive(Phase::Write);
+        }
     }
 
     /// The client does not take the bytes there are.
@@ -130,29 +155,19 @@ impl State {
         }
     }
 
-    pub(super) fn in_flight(&self) -> usize {
-        self.in_flight.get()
-    }
-
     /// What is overdue at `now`, if anything.
     fn check(&self, now: Millis, limits: &Limits, slack: Millis) -> Option<Phase> {
         let late = |since: Millis, limit: Duration| now.saturating_sub(since) >= ms(limit) + slack;
-        let slow_body = |waited: Millis, bytes: u64| {
-            let earned = bytes.saturating_mul(1000) / limits.body_rate.max(1);
-            waited >= ms(limits.body_timeout).saturating_add(earned).saturating_add(slack)
-        };
         if self.write_since.get().is_some_and(|since| late(since, limits.write_timeout)) {
             return Some(Phase::Write);
         }
-        if let Some(streams) = self.streams.borrow().as_ref()
-            && self.in_flight.get() > 0
+        if let Some((streams, requests)) = self.shared.get()
+            && streams.borrow().open() > 0
         {
-            if streams.reads_slowly(|since| late(since, limits.write_timeout)) {
-                return Some(Phase::Write);
-            }
-            let slow =
-                streams.uploads_slowly(|since, bytes| slow_body(now.saturating_sub(since), bytes));
-            return slow.then_some(Phase::Body);
+            // Answers that were handed over whole are all there is, and none of them moves.
+            let moved = requests.moved().max(self.since.get());
+            let stuck = requests.is_empty() && late(moved, limits.write_timeout);
+            return stuck.then_some(Phase::Write);
         }
         let since = self.since.get();
         match self.wait.get() {
@@ -161,41 +176,43 @@ impl State {
             Wait::Request => late(since, limits.idle_timeout).then_some(Phase::Idle),
             Wait::Body => {
                 let waited = self.body_waited.get() + now.saturating_sub(since);
-                slow_body(waited, self.body_bytes.get()).then_some(Phase::Body)
+                let slow = is_slow(waited, self.body_bytes.get(), limits, slack);
+                slow.then_some(Phase::Body)
             }
         }
     }
+
+    /// Fails the requests that share the connection and whose clients are too slow.
+    fn fail_slow(&self, now: Millis, limits: &Limits, slack: Millis, phases: &mut Vec<Phase>) {
+        if let Some((_, requests)) = self.shared.get() {
+            let late = |since| now.saturating_sub(since) >= ms(limits.write_timeout) + slack;
+            let slow = |waited, bytes| is_slow(waited, bytes, limits, slack);
+            requests.fail_slow(now, late, slow, phases);
+        }
+    }
+}
+
+/// Whether a body of which so many bytes came was waited for too long.
+fn is_slow(waited: Millis, bytes: u64, limits: &Limits, slack: Millis) -> bool {
+    let earned = bytes.saturating_mul(1000) / limits.body_rate.max(1);
+    waited >= ms(limits.body_timeout).saturating_add(earned).saturating_add(slack)
 }
 
 fn ms(duration: Duration) -> Millis {
     Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX / 4)
 }
 
-/// A request that is being served; counted until its answer is done with.
+/// A request that an HTTP/1 connection serves.
 #[derive(Debug)]
 pub(super) struct InFlight {
     state: Rc<State>,
-    clock: Rc<Clock>,
-    id: u64,
 }
 
 impl InFlight {
-    pub(super) fn begin(state: &Rc<State>, clock: &Rc<Clock>) -> Self {
+    pub(super) fn begin(state: &Rc<State>, _: &Rc<Clock>) -> Self {
         state.used.set(true);
         state.answered.set(false);
-        state.in_flight.update(|n| n + 1);
-        state.next_id.update(|id| id + 1);
-        Self { state: Rc::clone(state), clock: Rc::clone(clock), id: state.next_id.get() }
-    }
-
-    /// The answer gave a piece of itself: it is the client's turn to ask for the next.
-    pub(super) fn gave(&self) {
-        self.state.streams(|streams| streams.client_turn(self.id, self.clock.now()));
-    }
-
-    /// The answer was asked for a piece and has none yet.
-    pub(super) fn asked(&self) {
-        self.state.streams(|streams| streams.server_turn(self.id));
+        Self { state: Rc::clone(state) }
     }
 
     pub(super) fn answered(&self) {
@@ -203,24 +220,24 @@ impl InFlight {
     }
 }
 
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.state.in_flight.update(|n| n - 1);
-        let multiplexed = self.state.streams(|streams| streams.server_turn(self.id)).is_some();
-        if multiplexed && self.state.in_flight.get() == 0 {
-            self.state.wait.set(Wait::Request);
-            self.state.since.set(self.clock.now());
-        }
-    }
-}
-
 /// The time, as of the last tick.
 #[derive(Debug, Default)]
-pub(super) struct Clock(Cell<Millis>);
+pub(super) struct Clock {
+    now: Cell<Millis>,
+    /// What the system's clock said then.
+    seen: Cell<Millis>,
+}
 
 impl Clock {
     pub(super) fn now(&self) -> Millis {
-        self.0.get()
+        self.now.get()
+    }
+
+    /// Follows the system's clock to `seen`, by at most `most`: what goes beyond is time in which the server stood
+    /// still, which is not its clients' fault.
+    fn advance(&self, seen: Millis, most: Millis) {
+        let passed = seen.saturating_sub(self.seen.replace(seen));
+        self.now.update(|now| now + passed.min(most));
     }
 }
 
@@ -258,14 +275,17 @@ impl Registry {
         }
     }
 
-    /// Sets the clock and wakes the connections that became overdue.
+    /// Sets the clock, and wakes the connections and requests that became overdue: what each of them was late with.
     pub(super) fn sweep(&self, clock: &Clock, now: Duration, limits: &Limits) -> Vec<Phase> {
-        let now = ms(now);
-        clock.0.set(now);
         let slack = ms(limits.tick());
+        clock.advance(ms(now), 2 * slack);
+        let now = clock.now();
         let mut overdue = Vec::new();
-        for state in self.open.borrow().iter().filter(|state| state.overdue.get().is_none()) {
-            if let Some(phase) = state.check(now, limits, slack) {
+        for state in self.open.borrow().iter() {
+            state.fail_slow(now, limits, slack, &mut overdue);
+            if state.overdue.get().is_none()
+                && let Some(phase) = state.check(now, limits, slack)
+            {
                 state.overdue.set(Some(phase));
                 state.wake();
                 overdue.push(phase);
@@ -355,16 +375,52 @@ mod tests {
     }
 
     #[test]
-    fn a_multiplexed_connection_is_idle_from_the_end_of_its_last_request() {
-        let (registry, clock) = (Rc::new(Registry::default()), Rc::new(Clock::default()));
+    fn a_multiplexed_connection_is_idle_from_the_end_of_its_last_stream() {
+        use crate::server::frames::{DATA, END_STREAM, HEADERS, tests::frame};
+        let state = State::new(0);
+        state.multiplex(1_000, 0);
+        state.streams(10_000, |streams| {
+            streams.received(&[b'P'; 24]);
+            streams.received(&frame(HEADERS, 4, 1, 20));
+        });
+        assert_eq!(state.check(39_999, &LIMITS(), 0), None);
+        // Nobody serves it, and nothing of an answer moves.
+        assert_eq!(state.check(40_000, &LIMITS(), 0), Some(Phase::Write));
+        state.streams(100_000, |streams| streams.sent(&frame(DATA, END_STREAM, 1, 9)));
+        assert_eq!(state.check(159_999, &LIMITS(), 0), None);
+        assert_eq!(state.check(160_000, &LIMITS(), 0), Some(Phase::Idle));
+    }
+
+    #[test]
+    fn time_in_which_the_server_stood_still_is_not_charged() {
+        let (registry, clock, limits) = (Rc::new(Registry::default()), Clock::default(), LIMITS());
         let entry = registry.enter(&clock);
-        entry.state.multiplex(0);
-        let first = InFlight::begin(&entry.state, &clock);
-        clock.0.set(100_000);
-        assert_eq!(entry.state.check(100_000, &LIMITS(), 0), None);
-        drop(first);
-        assert_eq!(entry.state.check(159_999, &LIMITS(), 0), None);
-        assert_eq!(entry.state.check(160_000, &LIMITS(), 0), Some(Phase::Idle));
+        let sweep = |ms| registry.sweep(&clock, Duration::from_millis(ms), &limits);
+        assert_eq!(sweep(250), []);
+        assert_eq!(sweep(1_000_000), []);
+        assert_eq!(clock.now(), 750);
+        for tick in 1..=37 {
+            assert_eq!(sweep(1_000_000 + tick * 250), [], "{tick}");
+        }
+        assert_eq!(sweep(1_009_500), [Phase::Head]);
+        assert_eq!(entry.state.overdue(), Some(Phase::Head));
+    }
+
+    #[test]
+    fn what_comes_at_the_last_moment_is_taken() {
+        let state = State::new(0);
+        for (phase, progress) in [
+            (Phase::Body, (|state| state.body_progress(1, 0)) as fn(&State)),
+            (Phase::Idle, State::head_done),
+            (Phase::Write, |state| {
+                state.write_stalled(0);
+                state.write_progress();
+            }),
+        ] {
+            state.overdue.set(Some(phase));
+            progress(&state);
+            assert_eq!(state.overdue(), None, "{phase:?}");
+        }
     }
 
     #[test]

@@ -1,211 +1,122 @@
-//! What the streams of an HTTP/2 connection wait for.
+//! Which streams of an HTTP/2 connection are open.
 //!
-//! hyper hands out request bodies that can't be watched, so slow uploads are told from the frames
-//! that pass by: a stream is an upload from the HEADERS that open it to the END_STREAM or
-//! RST_STREAM, of either side, that ends it. Slow readers are told from the answers' bodies: from
-//! when one has given a piece to when it is asked for the next, it is the client's turn.
+//! hyper drops an answer when it has handed over the last piece, of which nothing may have left.
+//! What is in flight is told from the frames that pass by: from the HEADERS that open a stream to
+//! the END_STREAM of the server, or the RST_STREAM of either side.
 
-use super::state::Millis;
+use super::frames::{Follower, GOAWAY, HEADERS, RST_STREAM};
 
-/// Uploads that are followed at a time; the server allows fewer streams.
-const UPLOADS: usize = 1024;
-/// Length of what a client sends before its first frame.
-const PREFACE: u32 = 24;
-
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const END_STREAM: u8 = 1;
+/// Streams that are followed at a time; the server allows fewer.
+const MOST: usize = 1024;
 
 #[derive(Debug)]
 pub(super) struct Streams {
     inbound: Follower,
     outbound: Follower,
-    uploads: Vec<Upload>,
-    turns: Vec<(u64, Millis)>,
-}
-
-#[derive(Debug)]
-struct Upload {
-    stream: u32,
-    since: Millis,
-    bytes: u64,
+    open: Vec<u32>,
+    /// The last that was opened.
+    latest: u32,
+    /// The last that is served.
+    last: u32,
 }
 
 impl Streams {
     pub(super) fn new() -> Self {
         Self {
-            inbound: Follower { skip: PREFACE, ..Follower::default() },
+            inbound: Follower::of_client(),
             outbound: Follower::default(),
-            uploads: Vec::new(),
-            turns: Vec::new(),
+            open: Vec::new(),
+            latest: 0,
+            last: u32::MAX,
         }
     }
 
     /// The client sent `bytes`.
-    pub(super) fn received(&mut self, bytes: &[u8], now: Millis) {
-        let uploads = &mut self.uploads;
-        self.inbound.follow(bytes, |frame| {
-            let known = uploads.iter().position(|upload| upload.stream == frame.stream);
-            match (frame.kind, known) {
-                (DATA, Some(at)) => uploads[at].bytes += u64::from(frame.length),
-                (HEADERS, None) if !frame.ends() && uploads.len() < UPLOADS => {
-                    uploads.push(Upload { stream: frame.stream, since: now, bytes: 0 });
+    pub(super) fn received(&mut self, bytes: &[u8]) {
+        let Self { inbound, open, latest, last, .. } = self;
+        inbound.follow(bytes, |frame| match frame.kind {
+            // Others are trailers, or nothing that is answered.
+            HEADERS if frame.stream > *latest && frame.stream % 2 == 1 => {
+                *latest = frame.stream;
+                if frame.stream <= *last && open.len() < MOST {
+                    open.push(frame.stream);
                 }
-                _ => {}
             }
-            if let (true, Some(at)) = (frame.ends(), known) {
-                uploads.swap_remove(at);
-            }
+            RST_STREAM => open.retain(|stream| *stream != frame.stream),
+            _ => {}
         });
     }
 
     /// The server sent `bytes`.
     pub(super) fn sent(&mut self, bytes: &[u8]) {
-        let uploads = &mut self.uploads;
-        self.outbound.follow(bytes, |frame| {
+        let Self { outbound, open, last, .. } = self;
+        outbound.follow(bytes, |frame| {
             if frame.ends() {
-                uploads.retain(|upload| upload.stream != frame.stream);
+                open.retain(|stream| *stream != frame.stream);
+            } else if frame.kind == GOAWAY {
+                *last = frame.last_stream();
+                open.retain(|stream| stream <= last);
             }
         });
     }
 
-    /// It is the client's turn to ask for more of answer `id`.
-    pub(super) fn client_turn(&mut self, id: u64, now: Millis) {
-        self.server_turn(id);
-        self.turns.push((id, now));
+    /// How many are open.
+    pub(super) fn open(&self) -> usize {
+        self.open.len()
     }
 
-    /// It is the server's turn, or answer `id` is done with.
-    pub(super) fn server_turn(&mut self, id: u64) {
-        self.turns.retain(|(other, _)| *other != id);
-    }
-
-    /// Whether a client let an answer wait since before `deadline`.
-    pub(super) fn reads_slowly(&self, late: impl Fn(Millis) -> bool) -> bool {
-        self.turns.iter().any(|(_, since)| late(*since))
-    }
-
-    /// Whether an upload, of so many bytes since then, is too slow.
-    pub(super) fn uploads_slowly(&self, late: impl Fn(Millis, u64) -> bool) -> bool {
-        self.uploads.iter().any(|upload| late(upload.since, upload.bytes))
-    }
-}
-
-/// The head of a frame.
-#[derive(Clone, Copy, Debug)]
-struct Frame {
-    length: u32,
-    kind: u8,
-    flags: u8,
-    stream: u32,
-}
-
-impl Frame {
-    /// Whether its stream ends with it, on the side that sent it.
-    fn ends(self) -> bool {
-        match self.kind {
-            DATA | HEADERS => self.flags & END_STREAM != 0,
-            kind => kind == RST_STREAM,
-        }
-    }
-}
-
-/// Finds the heads of frames in a stream of bytes, however it is cut.
-#[derive(Debug, Default)]
-struct Follower {
-    head: [u8; 9],
-    have: usize,
-    /// Bytes until the next head.
-    skip: u32,
-}
-
-impl Follower {
-    fn follow(&mut self, mut bytes: &[u8], mut found: impl FnMut(Frame)) {
-        while !bytes.is_empty() {
-            if self.skip > 0 {
-                let n = usize::try_from(self.skip).map_or(bytes.len(), |n| n.min(bytes.len()));
-                bytes = &bytes[n..];
-                self.skip -= u32::try_from(n).unwrap_or(self.skip);
-                continue;
-            }
-            let n = (self.head.len() - self.have).min(bytes.len());
-            self.head[self.have..self.have + n].copy_from_slice(&bytes[..n]);
-            bytes = &bytes[n..];
-            self.have += n;
-            if self.have == self.head.len() {
-                self.have = 0;
-                let [l0, l1, l2, kind, flags, s0, s1, s2, s3] = self.head;
-                let length = u32::from_be_bytes([0, l0, l1, l2]);
-                let stream = u32::from_be_bytes([s0, s1, s2, s3]) & 0x7fff_ffff;
-                self.skip = length;
-                found(Frame { length, kind, flags, stream });
-            }
-        }
+    /// The last that was opened, 0 if none was.
+    pub(super) fn latest(&self) -> u32 {
+        self.latest
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
+    use crate::server::frames::{DATA, END_STREAM, tests::frame};
 
-    fn frame(kind: u8, flags: u8, stream: u8, length: u8) -> Vec<u8> {
-        let mut bytes = vec![0, 0, length, kind, flags, 0, 0, 0, stream];
-        bytes.resize(9 + usize::from(length), 0xff);
-        bytes
-    }
-
-    fn open(streams: &Streams) -> Vec<(u32, u64)> {
-        streams.uploads.iter().map(|upload| (upload.stream, upload.bytes)).collect()
+    /// The streams of a client that has opened 1, 3 and 5.
+    fn three() -> Streams {
+        let mut streams = Streams::new();
+        streams.received(&[b'P'; 24]);
+        streams.received(&[frame(4, 0, 0, 6), frame(HEADERS, 4, 1, 20)].concat());
+        streams.received(&frame(HEADERS, 4 | END_STREAM, 3, 20));
+        streams.received(&frame(HEADERS, 4, 5, 20));
+        streams
     }
 
     #[test]
-    fn uploads_open_grow_and_end_by_either_side() {
-        let mut streams = Streams::new();
-        streams.received(&[b'P'; 24], 0);
-        streams.received(&[frame(4, 0, 0, 6), frame(HEADERS, 4, 1, 20)].concat(), 7);
-        streams.received(&frame(HEADERS, 4, 3, 20), 8);
-        streams.received(&frame(HEADERS, 4 | END_STREAM, 5, 20), 9);
-        streams.received(&frame(HEADERS, 4, 7, 20), 9);
-        streams.received(&[frame(DATA, 0, 1, 100), frame(6, 1, 0, 8)].concat(), 10);
-        assert_eq!(open(&streams), [(1, 100), (3, 0), (7, 0)]);
-        assert!(streams.uploads_slowly(|since, bytes| since == 7 && bytes == 100));
-        streams.received(&frame(DATA, END_STREAM, 1, 3), 11);
-        streams.sent(&frame(DATA, 0, 3, 30));
+    fn a_stream_is_open_until_its_answer_or_a_reset_has_passed() {
+        let mut streams = three();
+        assert_eq!(streams.open, [1, 3, 5]);
+        // The client's end is not the answer's.
+        streams.received(&[frame(DATA, END_STREAM, 1, 100), frame(6, 1, 0, 8)].concat());
+        streams.sent(&[frame(HEADERS, 4, 1, 9), frame(DATA, 0, 1, 30)].concat());
+        assert_eq!(streams.open(), 3);
+        let last = frame(DATA, END_STREAM, 1, 30);
+        streams.sent(&last[..38]);
+        assert_eq!(streams.open(), 3);
+        streams.sent(&last[38..]);
+        assert_eq!(streams.open, [3, 5]);
         streams.sent(&frame(RST_STREAM, 0, 3, 4));
-        streams.received(&frame(RST_STREAM, 0, 7, 4), 12);
-        assert_eq!(open(&streams), []);
+        streams.received(&frame(RST_STREAM, 0, 5, 4));
+        assert_eq!((streams.open(), streams.latest()), (0, 5));
     }
 
     #[test]
-    fn turns_pass_between_client_and_server() {
-        let mut streams = Streams::new();
-        streams.client_turn(1, 10);
-        streams.client_turn(2, 20);
-        assert!(streams.reads_slowly(|since| since <= 10));
-        streams.client_turn(1, 30);
-        assert!(!streams.reads_slowly(|since| since <= 10));
-        streams.server_turn(2);
-        assert!(!streams.reads_slowly(|since| since <= 20));
+    fn trailers_open_nothing() {
+        let mut streams = three();
+        streams.sent(&frame(HEADERS, 4 | END_STREAM, 5, 9));
+        streams.received(&frame(HEADERS, 4 | END_STREAM, 5, 20));
+        assert_eq!(streams.open, [1, 3]);
     }
 
-    proptest! {
-        #[test]
-        fn cuts_hide_no_frame(
-            frames in proptest::collection::vec((0..10_u8, any::<u8>(), 1..9_u8, any::<u8>()), 0..20),
-            cut in 1..50_usize,
-        ) {
-            let bytes: Vec<u8> =
-                frames.iter().flat_map(|(k, f, s, l)| frame(*k, *f, *s, *l)).collect();
-            let mut follower = Follower::default();
-            let mut found = Vec::new();
-            for piece in bytes.chunks(cut) {
-                follower.follow(piece, |frame| found.push((frame.kind, frame.flags, frame.stream)));
-            }
-            let all: Vec<_> = frames.iter().map(|(k, f, s, _)| (*k, *f, u32::from(*s))).collect();
-            prop_assert_eq!(found, all);
-        }
+    #[test]
+    fn a_goodbye_ends_the_streams_that_it_leaves_out() {
+        let mut streams = three();
+        streams.sent(&[0, 0, 8, GOAWAY, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0]);
+        streams.received(&frame(HEADERS, 4, 7, 20));
+        assert_eq!(streams.open, [1, 3]);
     }
 }

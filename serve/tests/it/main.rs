@@ -5,6 +5,8 @@
 mod drain;
 mod framing;
 mod http2;
+mod http2_limits;
+mod http2_slow;
 mod limits;
 mod oracle;
 mod requests;

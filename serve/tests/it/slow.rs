@@ -5,7 +5,7 @@ use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 use kamaitachi_serve::limits::{Limits, Phase};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::support::{Harness, start, until};
+use crate::support::{Harness, start, start_on, until};
 
 /// Limits of which `phase` alone is short.
 fn impatient(phase: Phase) -> Limits {
@@ -127,4 +127,24 @@ async fn a_client_that_reads_slowly_but_surely_gets_everything() {
     }
     assert!(total > 64 << 20, "{total}");
     assert_eq!(timed_out(&server, Phase::Write), 0);
+}
+
+/// While the worker stood still, what came was on its way, and what was taken too.
+#[tokio::test]
+async fn time_in_which_the_server_stood_still_is_not_charged() {
+    let limits = Limits { body_timeout: Duration::from_millis(1_500), ..Limits::default() };
+    let server = start_on(1, limits);
+    let mut upload = server.connect().await;
+    upload.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabc").await;
+    server.seen.reached(1).await;
+    let mut blocker = server.connect().await;
+    blocker.send("GET /block HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    server.seen.reached(2).await;
+    upload.send("de").await;
+    blocker.rest().await;
+    // The clock is set meanwhile.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    upload.send("f").await;
+    let answer = upload.response().await;
+    assert!(answer.ends_with("[abcdef]"), "{answer}");
 }

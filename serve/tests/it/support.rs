@@ -42,6 +42,8 @@ pub(crate) struct Seen {
     pub(crate) requests: AtomicUsize,
     /// Bodies that ended in an error.
     pub(crate) broken: AtomicUsize,
+    /// Blocks of `/held` that are alive.
+    pub(crate) held: Arc<AtomicUsize>,
     gate: Gate,
 }
 
@@ -162,7 +164,9 @@ impl Client {
 }
 
 /// `/`: what the request was. `/gate`: the same once the gate opens. `/big`: 64 MiB.
-/// `/unread`: 413 without reading the body. `/panic`: panics.
+/// `/unread`: 413 without reading the body. `/panic`: panics. `/sized`: once the gate opens, 100,000 bytes.
+/// `/held`: as `/big`, its blocks counted as long as they are held. `/block`: stops the worker for
+/// 2.5 s.
 async fn answer(
     seen: Arc<Seen>,
     request: Request<Incoming>,
@@ -172,7 +176,16 @@ async fn answer(
     let (mut status, mut text) = (StatusCode::OK, String::new());
     match parts.uri.path() {
         "/panic" => panic!("on purpose"),
-        "/big" => return Ok(Response::new(Either::Right(Big { left: 1024 }))),
+        "/big" => return Ok(Response::new(Either::Right(Big { left: 1024, held: None }))),
+        "/held" => {
+            let held = Some(Arc::clone(&seen.held));
+            return Ok(Response::new(Either::Right(Big { left: 1024, held })));
+        }
+        "/block" => std::thread::sleep(Duration::from_millis(2_500)),
+        "/sized" => {
+            seen.gate.0.acquire().await.unwrap().forget();
+            text = "x".repeat(100_000);
+        }
         "/unread" => status = StatusCode::PAYLOAD_TOO_LARGE,
         path => {
             let had_body = !body.is_end_stream();
@@ -199,9 +212,30 @@ async fn answer(
     Ok(response)
 }
 
-/// A body of so many times 64 KiB.
+/// Bytes of a block of `/big` and `/held`.
+pub(crate) const BLOCK: usize = 64 * 1024;
+
+/// A body of so many blocks.
 pub(crate) struct Big {
     left: usize,
+    held: Option<Arc<AtomicUsize>>,
+}
+
+/// A block that is counted while it is there.
+struct Counted(Arc<AtomicUsize>);
+
+static XS: [u8; BLOCK] = [b'x'; BLOCK];
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &XS
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
 }
 
 impl hyper::body::Body for Big {
@@ -212,11 +246,12 @@ impl hyper::body::Body for Big {
         mut self: std::pin::Pin<&mut Self>,
         _: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        static BLOCK: [u8; 64 * 1024] = [b'x'; 64 * 1024];
-        let next = self.left.checked_sub(1).map(|left| {
-            self.left = left;
-            Ok(Frame::data(Bytes::from_static(&BLOCK)))
+        let Some(left) = self.left.checked_sub(1) else { return std::task::Poll::Ready(None) };
+        self.left = left;
+        let block = self.held.as_ref().map_or(Bytes::from_static(&XS), |held| {
+            held.fetch_add(1, SeqCst);
+            Bytes::from_owner(Counted(Arc::clone(held)))
         });
-        std::task::Poll::Ready(next)
+        std::task::Poll::Ready(Some(Ok(Frame::data(block))))
     }
 }
