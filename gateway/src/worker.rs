@@ -154,7 +154,15 @@ async fn probe(health: Health, cluster: Arc<Cluster>) -> Result<(), Infallible> 
     // A connection for each probe: what counts is whether the node takes new ones.
     let client = Client::new(Settings { max_idle: 0, ..Settings::default() });
     let Health { path, interval, timeout, .. } = health;
-    Prober::new(Probe { path, interval, timeout }, client).run(move || cluster.nodes()).await;
+    let mut slaves = cluster.membership(Target::Ring);
+    let news = async move || {
+        if slaves.changed().await.is_err() {
+            // Nodes can't change any more.
+            std::future::pending::<()>().await;
+        }
+    };
+    let prober = Prober::new(Probe { path, interval, timeout }, client);
+    prober.run(move || cluster.nodes(), news).await;
     Ok(())
 }
 

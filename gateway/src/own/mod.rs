@@ -123,10 +123,14 @@ impl<C: Connector<RequestBody>> Own<C> {
 
     fn ready(&self) -> Response<Body<C::Body>> {
         let nodes = self.members();
-        let up = nodes.iter().filter(|node| node.health().is_up()).count();
+        let up = nodes.iter().filter(|node| node.health().can_serve()).count();
+        let is_any_up = nodes.iter().any(|node| node.health().is_up());
         let draining = self.shared.drain.is_requested();
         let (status, word) = match (draining, up) {
             (false, 1..) => (StatusCode::OK, "ready"),
+            (false, 0) if is_any_up => {
+                (StatusCode::SERVICE_UNAVAILABLE, "no node has been reached yet")
+            }
             (false, 0) => (StatusCode::SERVICE_UNAVAILABLE, "no node is up"),
             (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
         };

@@ -94,10 +94,40 @@ async fn without_a_node_that_is_up_it_is_not_ready() {
     let dead = nobody().await;
     let health = "[health]\nenabled = true\ninterval = '10ms'\n";
     let rig = Rig::with(configured(&[dead], None, health));
+    // From the first moment on, and not only once the dead node is noticed.
+    assert_eq!(rig.get("/readyz").await.status, StatusCode::SERVICE_UNAVAILABLE);
     until("the dead node is noticed", || async {
-        rig.get("/readyz").await.status == StatusCode::SERVICE_UNAVAILABLE
+        let ready = rig.get("/readyz").await;
+        assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
+        ready.json()["status"] == "no node is up"
     })
     .await;
+}
+
+#[tokio::test]
+async fn it_is_ready_when_a_node_has_passed_its_first_probe_or_answered_a_request() {
+    let live = Node::scripted(|seen| {
+        let hangs = Duration::from_secs(u64::from(seen.target == "/readyz") * 600);
+        Reply::ok("ok").after(hangs)
+    });
+    let (dead, live) = (nobody().await, live.await);
+    let rare = "[health]\nenabled = true\ninterval = '1m'\ntimeout = '1m'\n";
+    let rig = Rig::with(configured(&[dead, live.addr], None, rare));
+    let ready = rig.get("/readyz").await;
+    assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
+    let body = json!({"status": "no node has been reached yet", "nodes": 2, "nodes_up": 0});
+    assert_eq!(ready.json(), body);
+    until("a request is answered", || async { rig.get("/data/x").await.status == StatusCode::OK })
+        .await;
+    assert_eq!(rig.get("/readyz").await.json()["status"], "ready");
+
+    let node = Node::start().await;
+    let rig = Rig::with(configured(&[dead, node.addr], None, rare));
+    until("the first probe has passed, long before the second", || async {
+        rig.get("/readyz").await.status == StatusCode::OK
+    })
+    .await;
+    assert_eq!(rig.get("/readyz").await.json()["nodes_up"], 1);
 }
 
 #[tokio::test]

@@ -44,15 +44,22 @@ impl<C: Connector<NoBody>> Prober<C> {
         Self { probe, connector }
     }
 
-    /// Probes what `nodes` answers, anew in each round. Never ends.
+    /// Probes what `nodes` answers, anew in each round, from now on; and those that nobody has met yet whenever `news` of
+    /// the nodes has come, which has to be cancel safe. Never ends.
     ///
     /// Cancel safety: dropped, it leaves every node as the last complete probe saw it.
-    pub async fn run(self, nodes: impl Fn() -> Vec<Arc<Node>>) {
+    pub async fn run(self, nodes: impl Fn() -> Vec<Arc<Node>>, mut news: impl AsyncFnMut()) {
         let mut rounds = interval(self.probe.interval);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            rounds.tick().await;
-            join_all(nodes().iter().map(|node| self.probe(node))).await;
+            let is_round = tokio::select! {
+                biased;
+                _ = rounds.tick() => true,
+                () = news() => false,
+            };
+            let nodes = nodes();
+            let due = nodes.iter().filter(|node| is_round || !node.health().is_met());
+            join_all(due.map(|node| self.probe(node))).await;
         }
     }
 

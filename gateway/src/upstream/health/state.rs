@@ -137,10 +137,12 @@ pub struct Health {
     config: HealthConfig,
     flag: select::Health,
     places: Arc<LatePlaces>,
-    // Whether there is anything to forgive; read on every answer.
+    // Whether there is anything to forgive, or no answer yet; read on every answer.
     blemished: AtomicBool,
     // Whether there is a back-off to end; read on every tick.
     backing_off: AtomicBool,
+    // Whether it has ever answered a request, or a probe well.
+    met: AtomicBool,
     ejections: [AtomicU64; Ejected::ALL.len()],
     state: Mutex<State>,
 }
@@ -171,8 +173,9 @@ impl Health {
             config,
             flag: select::Health::new(),
             places,
-            blemished: AtomicBool::new(false),
+            blemished: AtomicBool::new(true),
             backing_off: AtomicBool::new(false),
+            met: AtomicBool::new(false),
             ejections: Default::default(),
             state: Mutex::new(state),
         }
@@ -188,6 +191,19 @@ impl Health {
     #[must_use]
     pub fn is_proven(&self) -> bool {
         self.is_up() && self.config.is_probed && self.state.lock().probes_passed > 0
+    }
+
+    /// Whether it has ever answered a request, or been found ready by a probe.
+    #[must_use]
+    pub fn is_met(&self) -> bool {
+        self.met.load(Relaxed)
+    }
+
+    /// Whether it is up by what is known of it, and not for want of knowledge: at the start every node is up. Where nobody
+    /// probes it that has to do.
+    #[must_use]
+    pub fn can_serve(&self) -> bool {
+        self.is_up() && (self.is_met() || !self.config.is_probed)
     }
 
     /// The flag that says whether it is up.
@@ -213,6 +229,7 @@ impl Health {
     fn recovered(&self) {
         let mut state = self.state.lock();
         self.blemished.store(false, Relaxed);
+        self.met.store(true, Relaxed);
         state.outlier.answered();
         self.end_back_off(&mut state);
         state.on_probation = false;
@@ -278,6 +295,7 @@ impl Health {
         let mut state = self.state.lock();
         match probed {
             Probed::Ready => {
+                self.met.store(true, Relaxed);
                 state.probes_failed = 0;
                 state.probes_passed = state.probes_passed.saturating_add(1);
                 if state.probes_passed >= self.config.healthy_after {
@@ -467,6 +485,28 @@ mod tests {
         health.probed(Probed::Ready);
         health.refused(now);
         assert!(!health.is_proven());
+    }
+
+    #[test]
+    fn it_can_serve_once_it_was_met_and_as_long_as_it_is_up() {
+        let config = HealthConfig { is_probed: true, ..CONFIG };
+        assert!(made(CONFIG).can_serve(), "nobody will ever know more");
+        let health = made(config);
+        assert!(health.is_up() && !health.can_serve());
+        health.probed(Probed::NoAnswer);
+        assert!(!health.can_serve());
+        health.probed(Probed::Ready);
+        assert!(health.can_serve());
+        health.probed(Probed::NoAnswer);
+        assert!(health.can_serve(), "one lost probe is an accident");
+        health.probed(Probed::NotReady);
+        assert!(!health.can_serve());
+
+        let health = made(config);
+        health.answered();
+        assert!(health.can_serve());
+        fail(&health, 3, Instant::now());
+        assert!(!health.can_serve());
     }
 
     #[test]

@@ -1,4 +1,6 @@
 //! Health, from requests and from probes.
+use std::future::pending;
+
 use super::*;
 
 #[test]
@@ -53,7 +55,8 @@ fn probes_take_a_node_out_and_bring_it_back() {
         ];
         let upstream = upstream(plan.iter().map(|(script, _)| script.clone())).await;
         let node = Arc::clone(&upstream.node);
-        let running = tokio::task::spawn_local(prober().run(move || vec![Arc::clone(&node)]));
+        let running =
+            tokio::task::spawn_local(prober().run(move || vec![Arc::clone(&node)], pending));
         sleep(Duration::from_millis(1500)).await;
         for (i, (_, up)) in plan.iter().enumerate() {
             assert_eq!(upstream.node.flag().is_up(), *up, "after probe {i}");
@@ -76,7 +79,8 @@ fn a_probe_that_passes_forgives_no_failed_request() {
         fails().await;
         fails().await;
         let node = Arc::clone(&upstream.node);
-        let running = tokio::task::spawn_local(prober().run(move || vec![Arc::clone(&node)]));
+        let running =
+            tokio::task::spawn_local(prober().run(move || vec![Arc::clone(&node)], pending));
         sleep(Duration::from_millis(100)).await;
         running.abort();
         assert!(upstream.node.flag().is_up());
@@ -117,9 +121,29 @@ fn one_hung_node_does_not_keep_the_others_from_being_probed() {
         let dead =
             upstream([vec![Step::Take, say("HTTP/1.1 503 No\r\ncontent-length: 0\r\n\r\n")]]).await;
         let nodes = [Arc::clone(&hung.node), Arc::clone(&dead.node)];
-        let running = tokio::task::spawn_local(prober().run(move || nodes.to_vec()));
+        let running = tokio::task::spawn_local(prober().run(move || nodes.to_vec(), pending));
         sleep(Duration::from_millis(500)).await;
         assert!(hung.node.flag().is_up() && !dead.node.flag().is_up());
         running.abort();
+    });
+}
+
+#[test]
+fn nodes_are_probed_at_once_when_it_begins_and_when_they_come() {
+    run(async {
+        let probed = vec![Step::Take, ok("")];
+        let (first, second) = (upstream([probed.clone()]).await, upstream([probed]).await);
+        let (come, mut news) = tokio::sync::watch::channel(vec![Arc::clone(&first.node)]);
+        let nodes = news.clone();
+        let news = async move || news.changed().await.unwrap();
+        let all = move || nodes.borrow().clone();
+        let running = tokio::task::spawn_local(prober().run(all, news));
+        sleep(Duration::from_millis(100)).await;
+        assert!(first.node.health().is_met());
+        come.send_modify(|nodes| nodes.push(Arc::clone(&second.node)));
+        sleep(Duration::from_millis(100)).await;
+        assert!(second.node.health().is_met());
+        running.abort();
+        assert_eq!(first.seen.borrow().len(), 1, "who is known waits for the next round");
     });
 }
