@@ -31,7 +31,8 @@ pub struct Limits {
     /// How long a client may refuse to take another byte of an answer. On HTTP/2 the answer's
     /// stream is reset, as long as others go on. Default 30 s.
     pub write_timeout: Duration,
-    /// Bytes of a request's head, request line and empty line included. Default 32 KiB.
+    /// Bytes of a request's head, request line and empty line included; on HTTP/2 as if it had come
+    /// by HTTP/1. Default 32 KiB.
     pub head_bytes: usize,
     /// Header fields of a request. Default 100.
     pub headers: usize,
@@ -52,8 +53,6 @@ pub struct Http2Limits {
     pub stream_window: u32,
     /// Bytes that may be sent on a connection before they are asked for. Default 1 MiB.
     pub connection_window: u32,
-    /// Bytes of a request's header fields. Default 32 KiB.
-    pub header_list_bytes: u32,
     /// Bytes of answers held for a connection. Beyond them each answer may hold one piece.
     /// Default 256 KiB.
     pub send_buffer: usize,
@@ -92,7 +91,6 @@ impl Default for Http2Limits {
             concurrent_streams: 100,
             stream_window: 64 * 1024,
             connection_window: 1024 * 1024,
-            header_list_bytes: 32 * 1024,
             send_buffer: 256 * 1024,
             pending_accept_resets: 20,
             local_error_resets: 128,

@@ -2,6 +2,9 @@
 
 use std::{borrow::Cow, time::SystemTime};
 
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header::CONTENT_TYPE};
+
 use crate::framing::Violation;
 
 /// An answer that closes the connection.
@@ -24,10 +27,20 @@ impl Refusal {
         Self { status: 503, message: "too many connections".into() }
     }
 
+    /// The same where the connection goes on.
+    pub(crate) fn response(&self) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::from(envelope(self.status, &self.message)));
+        *response.status_mut() =
+            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(CONTENT_TYPE, json);
+        response
+    }
+
     /// The whole response, head and body.
     pub(crate) fn render(&self) -> Vec<u8> {
         let Self { status, message } = self;
-        let reason = http::StatusCode::from_u16(*status)
+        let reason = StatusCode::from_u16(*status)
             .ok()
             .and_then(|status| status.canonical_reason())
             .unwrap_or("Error");

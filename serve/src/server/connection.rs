@@ -1,18 +1,31 @@
 //! One connection, from its first byte to its last.
 
-use std::{future::poll_fn, pin::pin, rc::Rc, task::Poll};
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    pin::{Pin, pin},
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::server::conn::http2;
 use hyper_util::rt::TokioTimer;
+use tokio::{
+    io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
+    net::TcpStream,
+    time::timeout,
+};
 use tower::{BoxError, Service};
 use tracing::debug;
 
 use super::{
-    Connection, Incoming, http1,
-    io::{Io, Peek},
+    Connection, Incoming, head, http1,
+    io::Io,
+    peek::{Peek, Peeking},
     requests::{Requests, Serving},
     service::Adapter,
     state::State,
@@ -27,6 +40,8 @@ use crate::{
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long a client may take to agree that its HTTP/2 connection is over, in milliseconds.
 const GOODBYE: u64 = 1_000;
+/// How long a client may send nothing after the end of our side.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// Runs hyper's tasks on the worker's thread, each for as long as the client of its request is not too slow.
 #[derive(Clone, Debug)]
@@ -50,7 +65,11 @@ impl Protocols {
 }
 
 /// How HTTP/2 is spoken on a connection with these `requests`.
-fn speak(limits: &Http2Limits, requests: &Rc<Requests>) -> http2::Builder<OnWorker> {
+fn speak(
+    limits: &Http2Limits,
+    framing: &FramingLimits,
+    requests: &Rc<Requests>,
+) -> http2::Builder<OnWorker> {
     let mut http2 = http2::Builder::new(OnWorker(Rc::clone(requests)));
     http2
         // Ours follows a clock that is set back.
@@ -59,7 +78,7 @@ fn speak(limits: &Http2Limits, requests: &Rc<Requests>) -> http2::Builder<OnWork
         .max_concurrent_streams(limits.concurrent_streams)
         .initial_stream_window_size(limits.stream_window)
         .initial_connection_window_size(limits.connection_window)
-        .max_header_list_size(limits.header_list_bytes)
+        .max_header_list_size(head::list_size(framing))
         .max_send_buf_size(limits.send_buffer)
         .max_pending_accept_reset_streams(limits.pending_accept_resets)
         .max_local_error_reset_streams(limits.local_error_resets)
@@ -75,7 +94,7 @@ enum Protocol {
 
 /// Serves one connection until either side ends it.
 pub(super) async fn serve<F, S, B>(
-    stream: tokio::net::TcpStream,
+    stream: TcpStream,
     about: Connection,
     make: &Rc<F>,
     shared: &Rc<Shared>,
@@ -90,23 +109,27 @@ pub(super) async fn serve<F, S, B>(
         Poll::Ready(())
     })
     .await;
-    let mut io = Io::new(stream, Rc::clone(shared), Rc::clone(state));
-    match detect(&mut io).await {
-        Protocol::Http1 => {
-            let (stream, held) = io.into_parts();
-            http1::serve(stream, held, make(about), about, shared, state).await;
+    let mut peeking = Peeking::new(stream, Rc::clone(shared), Rc::clone(state));
+    let protocol = detect(&mut peeking).await;
+    let (stream, held) = peeking.into_parts();
+    match protocol {
+        Protocol::Http1 => http1::serve(stream, held, make(about), about, shared, state).await,
+        Protocol::Http2 => {
+            let stream = Rc::new(RefCell::new(stream));
+            if http2(&stream, held, about, make, shared, state).await {
+                close(&stream, shared).await;
+            }
         }
-        Protocol::Http2 => http2(io, about, make, shared, state).await,
     }
 }
 
 /// Tells the protocol from the first bytes. Who says nothing in time speaks HTTP/1, and is told so in that.
-async fn detect(io: &mut Io) -> Protocol {
+async fn detect(peeking: &mut Peeking) -> Protocol {
     loop {
-        if poll_fn(|cx| io.poll_peek(cx)).await == Peek::Over {
+        if poll_fn(|cx| peeking.poll_peek(cx)).await == Peek::Over {
             return Protocol::Http1;
         }
-        let seen = io.peeked();
+        let seen = peeking.peeked();
         if seen.starts_with(PREFACE) {
             return Protocol::Http2;
         }
@@ -116,21 +139,24 @@ async fn detect(io: &mut Io) -> Protocol {
     }
 }
 
+/// Speaks HTTP/2 until either side ends it, or the client stands still; tells whether the client may still be listening.
 async fn http2<F, S, B>(
-    mut io: Io,
+    stream: &Rc<RefCell<TcpStream>>,
+    held: Vec<u8>,
     about: Connection,
     make: &Rc<F>,
     shared: &Rc<Shared>,
     state: &Rc<State>,
-) where
+) -> bool
+where
     F: Fn(Connection) -> S + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>> + 'static,
     B: Body<Data = Bytes, Error: Into<BoxError>> + 'static,
 {
     let own = &shared.limits.http2;
     let requests = state.multiplex(own.send_buffer, shared.clock.now());
-    io.open();
-    let (make, http2) = (Rc::clone(make), speak(own, &requests));
+    let io = Io::new(Rc::clone(stream), held, Rc::clone(shared), Rc::clone(state));
+    let (make, http2) = (Rc::clone(make), speak(own, &shared.protocols.framing, &requests));
     let (shared_too, state_too) = (Rc::clone(shared), Rc::clone(state));
     let make = move || make(about);
     let service = Adapter { make, shared: shared_too, state: state_too, requests };
@@ -153,4 +179,23 @@ async fn http2<F, S, B>(
     if let Err(Some(error)) = ended.await {
         debug!(peer = %about.peer, %error, "connection ended");
     }
+    state.overdue() != Some(Phase::Write)
+}
+
+/// Ends our side, and waits for the client to end its own: its windows are updated for as long as it reads, and closing
+/// on that would reset the connection and take along what it has not read yet.
+async fn close(stream: &RefCell<TcpStream>, shared: &Shared) {
+    let goodbye = async {
+        poll_fn(|cx| Pin::new(&mut *stream.borrow_mut()).poll_shutdown(cx)).await?;
+        let mut read = |cx: &mut Context<'_>| {
+            let mut scratch = shared.scratch.borrow_mut();
+            let mut buffer = ReadBuf::new(&mut scratch);
+            let poll = Pin::new(&mut *stream.borrow_mut()).poll_read(cx, &mut buffer);
+            poll.map_ok(|()| buffer.filled().len())
+        };
+        while timeout(QUIET, poll_fn(&mut read)).await?? > 0 {}
+        std::io::Result::Ok(())
+    };
+    // The client may be gone already; then there is nothing to wait for.
+    let _ = timeout(shared.limits.write_timeout, goodbye).await;
 }

@@ -1,6 +1,7 @@
-//! The byte stream of a connection before its protocol is known, and under hyper.
+//! The byte stream of a connection under hyper.
 
 use std::{
+    cell::RefCell,
     io::{self, IoSlice},
     pin::Pin,
     rc::Rc,
@@ -16,12 +17,9 @@ use tokio::{
 use super::{state::State, worker::Shared};
 use crate::limits::Phase;
 
-/// Most bytes taken from the socket at a time while the protocol is not known.
-const READ: usize = 16 * 1024;
-
-/// A socket whose time is kept.
+/// A socket whose time is kept. Whoever made it has the socket too, for when hyper is done with it.
 pub(super) struct Io {
-    stream: TcpStream,
+    stream: Rc<RefCell<TcpStream>>,
     shared: Rc<Shared>,
     state: Rc<State>,
     /// Bytes read before the protocol was known and not handed on yet.
@@ -30,50 +28,16 @@ pub(super) struct Io {
     ended: bool,
 }
 
-/// What a look at the first bytes gave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Peek {
-    /// There are more than before.
-    More,
-    /// The client left or took too long, or the server is on its way out.
-    Over,
-}
-
 impl Io {
-    pub(super) fn new(stream: TcpStream, shared: Rc<Shared>, state: Rc<State>) -> Self {
-        Self { stream, shared, state, held: Vec::new(), ended: false }
-    }
-
-    /// The socket and what was read from it.
-    pub(super) fn into_parts(self) -> (TcpStream, Vec<u8>) {
-        (self.stream, self.held)
-    }
-
-    /// From here on streams share the connection.
-    pub(super) fn open(&mut self) {
-        self.state.streams(self.shared.clock.now(), |streams| streams.received(&self.held));
-    }
-
-    /// The bytes read while the protocol was not known.
-    pub(super) fn peeked(&self) -> &[u8] {
-        &self.held
-    }
-
-    /// Reads more into what is held.
-    pub(super) fn poll_peek(&mut self, cx: &mut Context<'_>) -> Poll<Peek> {
-        let mut scratch = self.shared.scratch.borrow_mut();
-        let mut buffer = ReadBuf::new(&mut scratch[..READ]);
-        match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
-            Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
-                self.held.extend_from_slice(buffer.filled());
-                Poll::Ready(Peek::More)
-            }
-            Poll::Ready(_) => Poll::Ready(Peek::Over),
-            Poll::Pending if self.state.overdue().is_some() || self.shared.drop_idle() => {
-                Poll::Ready(Peek::Over)
-            }
-            Poll::Pending => Poll::Pending,
-        }
+    /// `held` was read before; from here on streams share the connection.
+    pub(super) fn new(
+        stream: Rc<RefCell<TcpStream>>,
+        held: Vec<u8>,
+        shared: Rc<Shared>,
+        state: Rc<State>,
+    ) -> Self {
+        state.streams(shared.clock.now(), |streams| streams.received(&held));
+        Self { stream, shared, state, held, ended: false }
     }
 
     /// Nothing came: may the connection go on waiting?
@@ -104,7 +68,7 @@ impl hyper::rt::Read for Io {
         let mut scratch = io.shared.scratch.borrow_mut();
         let room = scratch.len().min(cursor.remaining());
         let mut buffer = ReadBuf::new(&mut scratch[..room]);
-        if Pin::new(&mut io.stream).poll_read(cx, &mut buffer)?.is_pending() {
+        if Pin::new(&mut *io.stream.borrow_mut()).poll_read(cx, &mut buffer)?.is_pending() {
             drop(scratch);
             return io.pending();
         }
@@ -146,20 +110,20 @@ impl Io {
 
 impl hyper::rt::Write for Io {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let poll = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let poll = Pin::new(&mut *self.stream.borrow_mut()).poll_write(cx, bytes);
         self.wrote(poll, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let poll = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let poll = Pin::new(&mut *self.stream.borrow_mut()).poll_write_vectored(cx, slices);
         self.wrote(poll, slices)
     }
 

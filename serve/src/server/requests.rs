@@ -17,7 +17,8 @@ use pin_project_lite::pin_project;
 
 use super::{
     piece::Piece,
-    state::{Clock, Millis, State},
+    registry::Clock,
+    state::{Millis, State},
     upload::Upload,
 };
 use crate::limits::Phase;

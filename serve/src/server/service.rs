@@ -13,16 +13,19 @@ use http::{
     header::{CONTENT_LENGTH, DATE},
 };
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::{Either, Full};
 use pin_project_lite::pin_project;
-use tower::Service;
+use tower::{BoxError, Service};
 
 use super::{
+    head::within,
     incoming::Incoming,
     piece::Piece,
     requests::{Request as Own, Requests},
     state::State,
     worker::Shared,
 };
+use crate::{framing::Violation, refusal::Refusal};
 
 /// Serves the requests of one connection, each with a service of its own: they run side by side.
 pub(super) struct Adapter<F> {
@@ -36,7 +39,7 @@ impl<S, F, B> hyper::service::Service<Request<hyper::body::Incoming>> for Adapte
 where
     S: Service<Request<Incoming>, Response = Response<B>>,
     F: Fn() -> S,
-    B: Body,
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     type Response = Response<Tracked<B>>;
     type Error = S::Error;
@@ -46,18 +49,23 @@ where
         // hyper would send the body, which clients take for an error.
         let is_bare = request.method() == Method::HEAD;
         let own = Own::begin(&self.state, &self.shared.clock, &self.requests);
-        let request = request.map(|body| Incoming::stream(body, Rc::clone(&own)));
-        ResponseFuture {
-            is_bare,
-            stage: Stage::begin((self.make)(), request),
-            own,
-            shared: Rc::clone(&self.shared),
-        }
+        let stage = match within(&request, &self.shared.protocols.framing) {
+            Ok(()) => {
+                let request = request.map(|body| Incoming::stream(body, Rc::clone(&own)));
+                Stage::begin((self.make)(), request)
+            }
+            Err(violation) => {
+                self.shared.counters.count_violation(violation);
+                Stage::Refused { violation }
+            }
+        };
+        ResponseFuture { is_bare, stage, own, shared: Rc::clone(&self.shared) }
     }
 }
 
 pin_project! {
     /// Waits for the service to be ready, calls it, and follows its answer.
+    #[project = ResponseFutureProj]
     pub(super) struct ResponseFuture<S, Fut> {
         #[pin]
         stage: Stage<S, Fut>,
@@ -73,6 +81,7 @@ pin_project! {
     enum Stage<S, Fut> {
         Waiting { service: S, request: Option<Box<Request<Incoming>>> },
         Called { #[pin] future: Fut },
+        Refused { violation: Violation },
     }
 }
 
@@ -93,7 +102,7 @@ where
 impl<S, B> Future for ResponseFuture<S, S::Future>
 where
     S: Service<Request<Incoming>, Response = Response<B>>,
-    B: Body,
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     type Output = Result<Response<Tracked<B>>, S::Error>;
 
@@ -108,46 +117,65 @@ where
                     this.stage.set(Stage::Called { future });
                 }
                 StageProj::Called { future } => {
-                    let mut response = std::task::ready!(future.poll(cx))?;
-                    let is_bare = *this.is_bare;
-                    if is_bare {
-                        keep_length(&mut response);
-                    }
-                    let date = || this.shared.date.value();
-                    response.headers_mut().entry(DATE).or_insert_with(date);
-                    let own = Rc::clone(this.own);
-                    return Poll::Ready(Ok(response.map(|inner| Tracked { inner, own, is_bare })));
+                    let response = std::task::ready!(future.poll(cx))?;
+                    return Poll::Ready(Ok(this.answer(response.map(Either::Left))));
+                }
+                StageProj::Refused { violation } => {
+                    let refused = Refusal::of(*violation).response();
+                    return Poll::Ready(Ok(
+                        this.answer(refused.map(|body| Either::Right(Full::new(body))))
+                    ));
                 }
             }
         }
     }
 }
 
+impl<S, Fut> ResponseFutureProj<'_, S, Fut> {
+    /// The answer as it is sent.
+    fn answer<B>(&self, mut response: Response<Given<B>>) -> Response<Tracked<B>>
+    where
+        B: Body<Data = Bytes, Error: Into<BoxError>>,
+    {
+        let is_bare = *self.is_bare;
+        if is_bare {
+            keep_length(&mut response);
+        }
+        let date = || self.shared.date.value();
+        response.headers_mut().entry(DATE).or_insert_with(date);
+        let own = Rc::clone(self.own);
+        response.map(|inner| Tracked { inner, own, is_bare })
+    }
+}
+
 /// Says how long the body is that the answer goes without.
-fn keep_length<B: Body>(response: &mut Response<B>) {
+fn keep_length(response: &mut Response<impl Body>) {
     if let Some(length @ 1..) = response.body().size_hint().exact() {
         response.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| length.into());
     }
 }
 
+/// What an answer's body is: the service's, or what is said of a request that it never saw.
+type Given<B> = Either<B, Full<Bytes>>;
+
 pin_project! {
     /// A response body whose pieces are followed until they have left.
     pub(super) struct Tracked<B> {
         #[pin]
-        inner: B,
+        inner: Given<B>,
         own: Rc<Own>,
         is_bare: bool,
     }
 }
 
-impl<B: Body<Data = Bytes>> Body for Tracked<B> {
+impl<B: Body<Data = Bytes, Error: Into<BoxError>>> Body for Tracked<B> {
     type Data = Piece;
-    type Error = B::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Piece>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<Piece>, BoxError>>> {
         let this = self.project();
         if *this.is_bare {
             return Poll::Ready(None);

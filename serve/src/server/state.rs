@@ -1,7 +1,7 @@
-//! What a worker knows of its open connections, and the sweep that ends the slow ones.
+//! What a worker knows of an open connection.
 //!
-//! No request starts a timer. A connection notes in cells what it waits for and since when, by a
-//! clock that the sweep sets forward; the sweep compares, marks what is overdue and wakes it.
+//! No request starts a timer. A connection notes in cells what it waits for and since when, by the
+//! worker's clock; the sweep compares, marks what is overdue and wakes it.
 
 use std::{
     cell::{Cell, OnceCell, RefCell},
@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::{requests::Requests, streams::Streams};
+use super::{registry::Clock, requests::Requests, streams::Streams};
 use crate::limits::{Limits, Phase};
 
 /// Milliseconds since the worker began, as of the last tick.
@@ -32,14 +32,14 @@ pub(super) enum Wait {
 /// One open connection.
 #[derive(Debug)]
 pub(super) struct State {
-    index: Cell<usize>,
+    pub(super) index: Cell<usize>,
     waker: RefCell<Option<Waker>>,
     wait: Cell<Wait>,
     since: Cell<Millis>,
     write_since: Cell<Option<Millis>>,
     body_waited: Cell<Millis>,
     body_bytes: Cell<u64>,
-    overdue: Cell<Option<Phase>>,
+    pub(super) overdue: Cell<Option<Phase>>,
     /// Whether any request was ever begun.
     pub(super) used: Cell<bool>,
     /// Whether the service answered the latest request.
@@ -49,7 +49,7 @@ pub(super) struct State {
 }
 
 impl State {
-    fn new(now: Millis) -> Self {
+    pub(super) fn new(now: Millis) -> Self {
         Self {
             index: Cell::new(0),
             waker: RefCell::new(None),
@@ -156,7 +156,7 @@ impl State {
     }
 
     /// What is overdue at `now`, if anything.
-    fn check(&self, now: Millis, limits: &Limits, slack: Millis) -> Option<Phase> {
+    pub(super) fn check(&self, now: Millis, limits: &Limits, slack: Millis) -> Option<Phase> {
         let late = |since: Millis, limit: Duration| now.saturating_sub(since) >= ms(limit) + slack;
         if self.write_since.get().is_some_and(|since| late(since, limits.write_timeout)) {
             return Some(Phase::Write);
@@ -183,7 +183,13 @@ impl State {
     }
 
     /// Fails the requests that share the connection and whose clients are too slow.
-    fn fail_slow(&self, now: Millis, limits: &Limits, slack: Millis, phases: &mut Vec<Phase>) {
+    pub(super) fn fail_slow(
+        &self,
+        now: Millis,
+        limits: &Limits,
+        slack: Millis,
+        phases: &mut Vec<Phase>,
+    ) {
         if let Some((_, requests)) = self.shared.get() {
             let late = |since| now.saturating_sub(since) >= ms(limits.write_timeout) + slack;
             let slow = |waited, bytes| is_slow(waited, bytes, limits, slack);
@@ -198,7 +204,7 @@ fn is_slow(waited: Millis, bytes: u64, limits: &Limits, slack: Millis) -> bool {
     waited >= ms(limits.body_timeout).saturating_add(earned).saturating_add(slack)
 }
 
-fn ms(duration: Duration) -> Millis {
+pub(super) fn ms(duration: Duration) -> Millis {
     Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX / 4)
 }
 
@@ -217,102 +223,6 @@ impl InFlight {
 
     pub(super) fn answered(&self) {
         self.state.answered.set(true);
-    }
-}
-
-/// The time, as of the last tick.
-#[derive(Debug, Default)]
-pub(super) struct Clock {
-    now: Cell<Millis>,
-    /// What the system's clock said then.
-    seen: Cell<Millis>,
-}
-
-impl Clock {
-    pub(super) fn now(&self) -> Millis {
-        self.now.get()
-    }
-
-    /// Follows the system's clock to `seen`, by at most `most`: what goes beyond is time in which the server stood
-    /// still, which is not its clients' fault.
-    fn advance(&self, seen: Millis, most: Millis) {
-        let passed = seen.saturating_sub(self.seen.replace(seen));
-        self.now.update(|now| now + passed.min(most));
-    }
-}
-
-/// The open connections of a worker.
-#[derive(Debug, Default)]
-pub(super) struct Registry {
-    open: RefCell<Vec<Rc<State>>>,
-    emptied: tokio::sync::Notify,
-}
-
-impl Registry {
-    /// Adds a connection; it leaves when the guard drops.
-    pub(super) fn enter(self: &Rc<Self>, clock: &Clock) -> Entry {
-        let state = Rc::new(State::new(clock.now()));
-        let mut open = self.open.borrow_mut();
-        state.index.set(open.len());
-        open.push(Rc::clone(&state));
-        Entry { registry: Rc::clone(self), state }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.open.borrow().len()
-    }
-
-    /// Resolves when no connection is open.
-    pub(super) async fn empty(&self) {
-        while self.len() > 0 {
-            self.emptied.notified().await;
-        }
-    }
-
-    pub(super) fn wake_all(&self) {
-        for state in self.open.borrow().iter() {
-            state.wake();
-        }
-    }
-
-    /// Sets the clock, and wakes the connections and requests that became overdue: what each of them was late with.
-    pub(super) fn sweep(&self, clock: &Clock, now: Duration, limits: &Limits) -> Vec<Phase> {
-        let slack = ms(limits.tick());
-        clock.advance(ms(now), 2 * slack);
-        let now = clock.now();
-        let mut overdue = Vec::new();
-        for state in self.open.borrow().iter() {
-            state.fail_slow(now, limits, slack, &mut overdue);
-            if state.overdue.get().is_none()
-                && let Some(phase) = state.check(now, limits, slack)
-            {
-                state.overdue.set(Some(phase));
-                state.wake();
-                overdue.push(phase);
-            }
-        }
-        overdue
-    }
-}
-
-/// A connection's place in the registry.
-#[derive(Debug)]
-pub(super) struct Entry {
-    registry: Rc<Registry>,
-    pub(super) state: Rc<State>,
-}
-
-impl Drop for Entry {
-    fn drop(&mut self) {
-        let mut open = self.registry.open.borrow_mut();
-        let index = self.state.index.get();
-        open.swap_remove(index);
-        if let Some(moved) = open.get(index) {
-            moved.index.set(index);
-        }
-        if open.is_empty() {
-            self.registry.emptied.notify_waiters();
-        }
     }
 }
 
@@ -392,21 +302,6 @@ mod tests {
     }
 
     #[test]
-    fn time_in_which_the_server_stood_still_is_not_charged() {
-        let (registry, clock, limits) = (Rc::new(Registry::default()), Clock::default(), LIMITS());
-        let entry = registry.enter(&clock);
-        let sweep = |ms| registry.sweep(&clock, Duration::from_millis(ms), &limits);
-        assert_eq!(sweep(250), []);
-        assert_eq!(sweep(1_000_000), []);
-        assert_eq!(clock.now(), 750);
-        for tick in 1..=37 {
-            assert_eq!(sweep(1_000_000 + tick * 250), [], "{tick}");
-        }
-        assert_eq!(sweep(1_009_500), [Phase::Head]);
-        assert_eq!(entry.state.overdue(), Some(Phase::Head));
-    }
-
-    #[test]
     fn what_comes_at_the_last_moment_is_taken() {
         let state = State::new(0);
         for (phase, progress) in [
@@ -421,20 +316,5 @@ mod tests {
             progress(&state);
             assert_eq!(state.overdue(), None, "{phase:?}");
         }
-    }
-
-    #[test]
-    fn connections_leave_the_registry_in_any_order() {
-        let (registry, clock) = (Rc::new(Registry::default()), Clock::default());
-        let mut entries: Vec<_> = (0..5).map(|_| registry.enter(&clock)).collect();
-        entries.remove(1);
-        entries.remove(3);
-        entries.remove(0);
-        assert_eq!(registry.len(), 2);
-        for (index, state) in registry.open.borrow().iter().enumerate() {
-            assert_eq!(state.index.get(), index);
-        }
-        drop(entries);
-        assert_eq!(registry.len(), 0);
     }
 }

@@ -27,7 +27,8 @@ use super::{
     connection,
     date::Date,
     refuse::Turned,
-    state::{Clock, Millis, Registry},
+    registry::{Clock, Registry},
+    state::Millis,
 };
 use crate::limits::{Counters, Limits};
 
