@@ -11,7 +11,7 @@ use http::{
     header::{ALLOW, CONTENT_TYPE, RETRY_AFTER},
 };
 use kamaitachi_layers::{body::Body, rejection::Rejection, select::Failed};
-use kamaitachi_serve::envelope;
+use kamaitachi_serve::{envelope, server::BrokenBody};
 
 use crate::{reason::Reason, stack::X_KAMAITACHI_NODE, upstream::UpstreamError};
 
@@ -88,6 +88,9 @@ impl Said {
 const SOON: Duration = Duration::from_secs(1);
 
 fn explain(error: &(dyn Error + 'static)) -> (Reason, Said) {
+    if came_too_slowly(error) {
+        return (Reason::BodyTimedOut, Said::new(TOO_SLOW));
+    }
     if let Some(rejection) = Rejection::find(error) {
         return explain_rejection(rejection);
     }
@@ -95,6 +98,14 @@ fn explain(error: &(dyn Error + 'static)) -> (Reason, Said) {
         Some(upstream) => explain_upstream(upstream),
         None => (Reason::Internal, Said::new("internal error")),
     }
+}
+
+const TOO_SLOW: &str = "request body did not arrive in time";
+
+/// Whether whoever reads the client's body has given it up, which others know as a body that cannot be read.
+fn came_too_slowly(error: &(dyn Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |&error| error.source())
+        .any(|error| matches!(error.downcast_ref(), Some(BrokenBody::TimedOut)))
 }
 
 fn explain_upstream(error: &UpstreamError) -> (Reason, Said) {
@@ -150,9 +161,7 @@ fn explain_rejection(rejection: &Rejection) -> (Reason, Said) {
             let said = Said::new(format!("request body is too large, at most {limit} bytes"));
             (Reason::BodyTooLarge, said)
         }
-        Rejection::BodyTimedOut { .. } => {
-            (Reason::BodyTimedOut, Said::new("request body did not arrive in time"))
-        }
+        Rejection::BodyTimedOut { .. } => (Reason::BodyTimedOut, Said::new(TOO_SLOW)),
         Rejection::BodyUnreadable(_) => {
             (Reason::BodyUnreadable, Said::new("request body broke off or is malformed"))
         }
@@ -220,6 +229,8 @@ mod tests {
             (upstream(UpstreamError::TimedOut(SOON)), 504),
             (upstream(UpstreamError::Truncated), 502),
             (upstream(UpstreamError::RequestBody(io().into())), 400),
+            (upstream(UpstreamError::RequestBody(BrokenBody::TimedOut.into())), 408),
+            (Box::new(Rejection::BodyUnreadable(BrokenBody::TimedOut.into())), 408),
             (Box::new(io()), 500),
         ] {
             let (response, reason): (Answer, _) = respond(&*error);

@@ -105,7 +105,7 @@ where
             // Who has written through this gateway reads it, unless its node is far behind.
             .layer(FreshLayer::new(Arc::clone(&shared.latest), route.target))
             // May read the body, so it stands outside of what is repeated.
-            .layer(route.key(config.limits.body_timeout))
+            .layer(route.key(&config.limits))
             // What several nodes are asked about has tries of its own for each.
             .option_layer(scatter::layer(shared, route, &pool))
             // A request that was not taken comes back to here, and goes to the next node of the ring.

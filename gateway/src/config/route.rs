@@ -8,7 +8,10 @@ use kamaitachi_layers::{
     route::{Methods, Table},
 };
 use kamaitachi_policies::quota::Quota;
-use kamaitachi_serve::config::{List, Mistakes, Seconds, Section, Size};
+use kamaitachi_serve::{
+    config::{List, Mistakes, Seconds, Section, Size},
+    limits::Limits,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{defaults, upstream::SHORTEST};
@@ -170,11 +173,14 @@ impl RawRoute {
 }
 
 impl RouteConfig {
-    /// Finds the key; a body that it has to read is to be there within `body_timeout`.
+    /// Finds the key; a body that it has to read is to be there within the time that `limits` leave to the longest one. They
+    /// are held to, by the bytes that came, where the body is read.
     #[must_use]
-    pub fn key(&self, body_timeout: Duration) -> KeyLayer {
+    pub fn key(&self, limits: &Limits) -> KeyLayer {
         let max_buffer = usize::try_from(self.max_body).unwrap_or(usize::MAX);
-        KeyLayer::new(self.keys.clone()).limit(max_buffer).deadline(body_timeout)
+        let earned = Duration::from_secs(self.max_body.div_ceil(limits.body_rate.max(1)));
+        let deadline = limits.body_timeout.saturating_add(earned);
+        KeyLayer::new(self.keys.clone()).limit(max_buffer).deadline(deadline)
     }
 
     fn check(name: &str, raw: RawRoute, timeout: Duration, mistakes: &mut Mistakes) -> Self {

@@ -155,3 +155,45 @@ async fn an_answer_that_is_cut_off_is_seen_as_cut_off() {
         assert!(whole.is_err(), "{}", String::from_utf8_lossy(answer));
     }
 }
+
+/// What is answered to a body of which `first` bytes come with the head, and the rest some time later, if at all.
+async fn dripped(rig: &Rig, target: &str, first: usize, rest: Option<usize>) -> String {
+    let mut stream = TcpStream::connect(rig.addr()).await.unwrap();
+    let length = first + rest.unwrap_or(1);
+    let head = format!(
+        "POST {target} HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+    );
+    stream.write_all(&[head.as_bytes(), &vec![b' '; first]].concat()).await.unwrap();
+    if let Some(rest) = rest {
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        stream.write_all(&vec![b' '; rest]).await.unwrap();
+    }
+    let mut answer = Vec::new();
+    // What comes after an answer to a body that is cut short may be a reset.
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// A route that reads bodies for their keys gave them `body_timeout` and no more, whatever they had earned.
+#[tokio::test]
+async fn the_bytes_of_a_body_earn_it_time_on_every_route() {
+    let node = Node::start().await;
+    let limits = "[limits]\nbody_timeout = '100ms'\nbody_rate = '1B'\n";
+    let rig = Rig::with(configured(&[node.addr], Some(node.addr), limits));
+    for target in [SNAPSHOT, "/data/v1/save"] {
+        let answer = dripped(&rig, target, 600, Some(10)).await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{target}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_stops_coming_is_408_on_every_route() {
+    let node = Node::start().await;
+    let limits = "[limits]\nbody_timeout = '100ms'\nbody_rate = '1GiB'\n";
+    let rig = Rig::with(configured(&[node.addr], Some(node.addr), limits));
+    for target in [SNAPSHOT, "/data/v1/save"] {
+        let answer = dripped(&rig, target, 600, None).await;
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{target}: {answer}");
+        assert!(answer.contains("request body did not arrive in time"), "{target}: {answer}");
+    }
+}
