@@ -14,22 +14,24 @@ use crate::{
 };
 
 /// A frame of HTTP/2.
-fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
     let length = u8::try_from(payload.len()).unwrap();
     let mut frame = vec![0, 0, length, kind, flags, 0, 0, 0, stream];
     frame.extend_from_slice(payload);
     frame
 }
 
-/// What opens a connection with windows that never close, and asks for `/held` on so many streams.
-fn ask(streams: u8) -> Vec<u8> {
+/// What opens a connection with windows that never close, and asks for `path` on so many streams.
+pub(crate) fn ask(path: &str, streams: u8) -> Vec<u8> {
     let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     bytes.extend(frame(4, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]));
     bytes.extend(frame(8, 0, 0, &[0x7f, 0, 0, 0]));
     for stream in 0..streams {
-        // :method GET, :scheme http, :path /held, :authority a
-        let fields = b"\x82\x86\x04\x05/held\x01\x01a";
-        bytes.extend(frame(1, 5, 2 * stream + 1, fields));
+        // :method GET, :scheme http, :authority a, :path
+        let mut fields = b"\x82\x86\x01\x01a\x04".to_vec();
+        fields.push(u8::try_from(path.len()).unwrap());
+        fields.extend_from_slice(path.as_bytes());
+        bytes.extend(frame(1, 5, 2 * stream + 1, &fields));
     }
     bytes
 }
@@ -41,7 +43,7 @@ async fn the_answers_of_one_connection_share_what_may_be_held() {
     let room = limits.http2.send_buffer;
     let server = start(limits);
     let mut client = server.connect().await;
-    client.0.write_all(&ask(u8::try_from(STREAMS).unwrap())).await.unwrap();
+    client.0.write_all(&ask("/held", u8::try_from(STREAMS).unwrap())).await.unwrap();
     // Nothing is read: the sockets fill up, then the server.
     let held = || server.seen.held.load(SeqCst);
     until(|| held() >= STREAMS).await;

@@ -5,9 +5,14 @@ use std::time::Duration;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use kamaitachi_serve::limits::{Limits, Phase};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpSocket,
+};
 
 use crate::{
     http2::{connect, connect_with, get, post, stuck},
+    http2_limits::{ask, frame},
     support::{BLOCK, start, until},
 };
 
@@ -120,4 +125,34 @@ async fn an_upload_that_nobody_asks_for_is_no_slow_one() {
     assert_eq!(answer.status(), StatusCode::OK);
     assert!(answer.into_body().collect().await.unwrap().to_bytes().len() > 128 << 10);
     assert_eq!(server.handle.counters().timed_out(Phase::Body), 0);
+}
+
+/// Closing a socket that something was sent to resets it, and takes along what was not read.
+#[tokio::test]
+async fn a_client_gets_what_it_was_sent_before_the_end() {
+    // A busy machine may think that its client is silent, but not always.
+    for _ in 0..10 {
+        let server = start(Limits::default());
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(16 * 1024).unwrap();
+        let mut client = socket.connect(server.address()).await.unwrap();
+        client.write_all(&ask("/sized", 1)).await.unwrap();
+        server.seen.open_gate(1);
+        server.seen.reached(1).await;
+        let draining = tokio::spawn(server.handle.drain(Duration::from_secs(30)));
+        // As long as a connection is kept on which all is said, and longer.
+        let mut whole = true;
+        for _ in 0..30 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            whole &= client.write_all(&frame(8, 0, 0, &[0, 0, 0, 1])).await.is_ok();
+        }
+        let mut bytes = Vec::new();
+        whole &= client.read_to_end(&mut bytes).await.is_ok() && bytes.len() > 100_000;
+        drop(client);
+        draining.await.unwrap();
+        if whole {
+            return;
+        }
+    }
+    panic!("no client got all");
 }
