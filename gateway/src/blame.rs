@@ -17,6 +17,7 @@ pub fn blame(answer: Result<StatusCode, &(dyn Error + 'static)>) -> Outcome {
         Err(Some(
             UpstreamError::RequestBody(_)
             | UpstreamError::BadRequest(_)
+            | UpstreamError::Exhausted(_)
             | UpstreamError::Saturated(_)
             | UpstreamError::Unavailable(_),
         )) => Outcome::Ignored,
@@ -37,6 +38,8 @@ mod tests {
         assert_eq!(blamed(UpstreamError::RequestBody(cut())), Outcome::Ignored);
         assert_eq!(blamed(UpstreamError::BadRequest("x")), Outcome::Ignored);
         assert_eq!(blamed(UpstreamError::Saturated(1)), Outcome::Ignored);
+        let none_left = rustix::io::Errno::MFILE;
+        assert_eq!(blamed(UpstreamError::Exhausted(none_left.into())), Outcome::Ignored);
         let said = http::Response::new(bytes::Bytes::new());
         assert_eq!(blamed(UpstreamError::Unavailable(Box::new(said))), Outcome::Ignored);
         assert_eq!(blamed(UpstreamError::TimedOut(Duration::ZERO)), Outcome::Failure);

@@ -177,7 +177,7 @@ impl UnderWay {
             Reason::Internal => {
                 tracing::error!(request_id = id, method, why, %causes, "request failed");
             }
-            Reason::Unreachable | Reason::BadAnswer | Reason::TimedOut => {
+            Reason::Unreachable | Reason::Exhausted | Reason::BadAnswer | Reason::TimedOut => {
                 tracing::warn!(request_id = id, method, why, %causes, "request failed");
             }
             _ => tracing::debug!(request_id = id, method, why, %causes, "request refused"),
@@ -194,7 +194,7 @@ impl Drop for UnderWay {
 }
 
 /// An error with its causes, on one line.
-struct Causes<'a>(&'a (dyn std::error::Error + 'static));
+pub(crate) struct Causes<'a>(pub(crate) &'a (dyn std::error::Error + 'static));
 
 impl std::fmt::Display for Causes<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

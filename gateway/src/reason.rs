@@ -27,6 +27,8 @@ pub enum Reason {
     BadRequest,
     /// The node could not be reached, or broke off before it answered.
     Unreachable,
+    /// The gateway had nothing left to make a connection to the node of: no descriptor, port or memory.
+    Exhausted,
     /// All connections to the node are in use.
     Saturated,
     /// The node answered something that is not HTTP.
@@ -41,7 +43,7 @@ pub enum Reason {
 
 impl Reason {
     /// All there are.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Answered,
         Self::RateLimited,
         Self::BreakerOpen,
@@ -53,6 +55,7 @@ impl Reason {
         Self::BodyUnreadable,
         Self::BadRequest,
         Self::Unreachable,
+        Self::Exhausted,
         Self::Saturated,
         Self::BadAnswer,
         Self::TimedOut,
@@ -75,6 +78,7 @@ impl Reason {
             Self::BodyUnreadable => "body_unreadable",
             Self::BadRequest => "bad_request",
             Self::Unreachable => "unreachable",
+            Self::Exhausted => "exhausted",
             Self::Saturated => "saturated",
             Self::BadAnswer => "bad_answer",
             Self::TimedOut => "timed_out",
@@ -89,7 +93,9 @@ impl Reason {
         Some(match self {
             Self::Answered | Self::ClientGone => return None,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Self::BreakerOpen | Self::NoNode | Self::Saturated => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BreakerOpen | Self::NoNode | Self::Exhausted | Self::Saturated => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,

@@ -115,6 +115,9 @@ fn explain_upstream(error: &UpstreamError) -> (Reason, Said) {
         | UpstreamError::ClosedBeforeResponse(_) => {
             (Reason::Unreachable, Said::new("the node cannot be reached"))
         }
+        UpstreamError::Exhausted(_) => {
+            (Reason::Exhausted, Said::new("the gateway has too many requests").retry_after(SOON))
+        }
         UpstreamError::Saturated(_) => {
             (Reason::Saturated, Said::new("the node has too many requests").retry_after(SOON))
         }
@@ -225,6 +228,7 @@ mod tests {
             (Box::new(Rejection::BadTarget { why: "no Host field" }), 400),
             (upstream(UpstreamError::Connect(io())), 502),
             (upstream(UpstreamError::ClosedBeforeResponse(Some(io()))), 502),
+            (upstream(UpstreamError::Exhausted(io())), 503),
             (upstream(UpstreamError::Saturated(9)), 503),
             (upstream(UpstreamError::TimedOut(SOON)), 504),
             (upstream(UpstreamError::Truncated), 502),

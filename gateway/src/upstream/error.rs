@@ -3,6 +3,7 @@ use std::{error::Error, io, time::Duration};
 
 use bytes::Bytes;
 use http::Response;
+use rustix::io::Errno;
 use tower::BoxError;
 
 /// Why an upstream's answer did not come, or broke off.
@@ -13,6 +14,9 @@ pub enum UpstreamError {
     /// No connection: refused, unreachable, or the name does not resolve.
     #[error("cannot connect")]
     Connect(#[source] io::Error),
+    /// No connection, since this process or its machine has no descriptor, port or memory left for one.
+    #[error("nothing left to make a connection of")]
+    Exhausted(#[source] io::Error),
     /// No connection within this time.
     #[error("not connected after {} ms", .0.as_millis())]
     ConnectTimedOut(Duration),
@@ -79,6 +83,11 @@ pub enum BadResponse {
 }
 
 impl UpstreamError {
+    /// Why there is no connection.
+    pub(super) fn connecting(error: io::Error) -> Self {
+        if is_exhausted(&error) { Self::Exhausted(error) } else { Self::Connect(error) }
+    }
+
     /// The error in `error` itself or in the chain of its sources, if there is one.
     #[must_use]
     pub fn find<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e Self> {
@@ -95,6 +104,7 @@ impl UpstreamError {
         match self {
             Self::Connect(_)
             | Self::ConnectTimedOut(_)
+            | Self::Exhausted(_)
             | Self::Saturated(_)
             | Self::Unavailable(_) => true,
             Self::ClosedBeforeResponse(_)
@@ -115,7 +125,8 @@ impl UpstreamError {
             | Self::ConnectTimedOut(_)
             | Self::ClosedBeforeResponse(_)
             | Self::TimedOut(_) => true,
-            Self::Saturated(_)
+            Self::Exhausted(_)
+            | Self::Saturated(_)
             | Self::BadResponse(_)
             | Self::BadRequest(_)
             | Self::RequestBody(_)
@@ -127,11 +138,35 @@ impl UpstreamError {
     }
 }
 
+/// Whether an error of connecting speaks of this side: no descriptor, no port or no memory left.
+pub(super) fn is_exhausted(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::ADDRNOTAVAIL | Errno::NOBUFS | Errno::NOMEM)
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use kamaitachi_layers::retry::HandedBack;
 
     use super::*;
+
+    #[test]
+    fn what_this_side_lacks_is_no_fault_of_the_node() {
+        let connecting = |errno: Errno| UpstreamError::connecting(errno.into());
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM]
+        {
+            let error = connecting(errno);
+            assert!(matches!(error, UpstreamError::Exhausted(_)), "{error:?}");
+            assert!(error.is_not_taken() && !error.is_nodes_fault());
+        }
+        for errno in [Errno::CONNREFUSED, Errno::HOSTUNREACH, Errno::NETUNREACH] {
+            let error = connecting(errno);
+            assert!(matches!(error, UpstreamError::Connect(_)), "{error:?}");
+            assert!(error.is_nodes_fault());
+        }
+    }
 
     #[test]
     fn is_found_beneath_what_hands_the_request_back() {

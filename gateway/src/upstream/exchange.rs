@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Request, Response, StatusCode, request::Parts};
 use kamaitachi_layers::{body::Body, hedge, retry::HandedBack};
 use pin_project_lite::pin_project;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tower::BoxError;
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
     client::Kind,
     conn::Conn,
     deadline::Deadline,
-    error::UpstreamError,
+    error::{UpstreamError, is_exhausted},
     node::Node,
     request::{self, Framing},
     response::{self, Progress},
@@ -111,10 +111,24 @@ struct Connecting {
 async fn connect(node: Arc<Node>) -> io::Result<TcpStream> {
     let stream = match node.address() {
         Some(address) => TcpStream::connect(address).await?,
-        None => TcpStream::connect(&**node.name()).await?,
+        None => connect_by_name(node.name()).await?,
     };
     stream.set_nodelay(true)?;
     Ok(stream)
+}
+
+/// Tries the addresses of `name`, one after the other.
+async fn connect_by_name(name: &str) -> io::Result<TcpStream> {
+    let mut why: Option<io::Error> = None;
+    for address in lookup_host(name).await? {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            // Of several, one that speaks of the node: that this machine has no IPv6 says nothing.
+            Err(error) if why.as_ref().is_none_or(is_exhausted) => why = Some(error),
+            Err(_) => {}
+        }
+    }
+    Err(why.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address")))
 }
 
 impl Connecting {
@@ -127,7 +141,7 @@ impl Connecting {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<TcpStream, UpstreamError>> {
         if let Poll::Ready(connected) = self.connect.as_mut().poll(cx) {
-            return Poll::Ready(connected.map_err(UpstreamError::Connect));
+            return Poll::Ready(connected.map_err(UpstreamError::connecting));
         }
         if self.deadline.is_over(cx) {
             let after = self.lease.target.shared.settings.connect_timeout;
@@ -223,7 +237,7 @@ where
             }
             Err(error) => {
                 drop(lease);
-                if !this.kind.is_apart {
+                if error.is_nodes_fault() && !this.kind.is_apart {
                     this.target.node.failed();
                 }
                 Err(self.give_up(error, true))

@@ -7,8 +7,9 @@ mod cluster;
 mod demo;
 mod discovery;
 mod drain;
-mod failover;
 #[cfg(feature = "demo")]
+mod exhausted;
+mod failover;
 mod faults;
 mod forwarding;
 mod harness;

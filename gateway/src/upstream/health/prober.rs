@@ -10,7 +10,10 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tower::{BoxError, Service, ServiceExt as _};
 
 use super::state::Probed;
-use crate::upstream::{Connector, Node, UpstreamError};
+use crate::{
+    edge::Causes,
+    upstream::{Connector, Node, UpstreamError},
+};
 
 /// How nodes are probed.
 #[derive(Clone, Debug)]
@@ -71,6 +74,10 @@ impl<C: Connector<NoBody>> Prober<C> {
             Ok(Ok(status)) if !status.is_server_error() => Probed::Ready,
             Ok(Ok(StatusCode::SERVICE_UNAVAILABLE)) => Probed::NotReady,
             Ok(Err(error)) if says_unavailable(&error) => Probed::NotReady,
+            Ok(Err(ref error)) if let Some(causes) = exhausted(error) => {
+                let node = node.name();
+                return tracing::warn!(%node, %causes, "a node cannot be probed");
+            }
             Ok(Ok(_) | Err(_)) | Err(_) => Probed::NoAnswer,
         };
         node.health().probed(probed);
@@ -79,6 +86,12 @@ impl<C: Connector<NoBody>> Prober<C> {
             tracing::info!(node = %node.name(), up = is_up, ?probed, "health of a node changed");
         }
     }
+}
+
+/// What was wanting here, so that the node was not asked at all.
+fn exhausted(error: &BoxError) -> Option<Causes<'_>> {
+    let error = UpstreamError::find(&**error)?;
+    matches!(error, UpstreamError::Exhausted(_)).then_some(Causes(error))
 }
 
 /// Whether the error is the node's own word that it is not ready.
