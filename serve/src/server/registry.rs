@@ -24,7 +24,7 @@ impl Clock {
 
     /// Follows the system's clock to `seen`, by at most `most`: what goes beyond is time in which the server stood
     /// still, which is not its clients' fault.
-    fn advance(&self, seen: Millis, most: Millis) {
+    pub(super) fn advance(&self, seen: Millis, most: Millis) {
         let passed = seen.saturating_sub(self.seen.replace(seen));
         self.now.update(|now| now + passed.min(most));
     }
@@ -71,13 +71,16 @@ impl Registry {
         let now = clock.now();
         let mut overdue = Vec::new();
         for state in self.open.borrow().iter() {
-            state.fail_slow(now, limits, slack, &mut overdue);
             if state.overdue.get().is_none()
                 && let Some(phase) = state.check(now, limits, slack)
             {
                 state.overdue.set(Some(phase));
                 state.wake();
                 overdue.push(phase);
+            }
+            // What ends takes its requests along.
+            if state.overdue.get().is_none() {
+                state.fail_slow(now, limits, slack, &mut overdue);
             }
         }
         overdue

@@ -260,3 +260,72 @@ impl<Fut: Future> Future for Serving<Fut> {
         this.future.poll(cx).map(drop)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Buf as _;
+
+    use super::*;
+
+    const ROOM: usize = 100_000;
+
+    fn two() -> (Rc<Requests>, Rc<Clock>, Rc<Request>, Rc<Request>) {
+        let (state, clock) = (Rc::new(State::new(0)), Rc::new(Clock::default()));
+        let all = state.multiplex(ROOM, 0);
+        let (a, b) = (Request::begin(&state, &clock, &all), Request::begin(&state, &clock, &all));
+        // Nothing runs them here; they are served for as long as the test has them.
+        let served = [&a, &b].map(Rc::clone);
+        drop(all.take_begun());
+        all.served.borrow_mut().clear();
+        all.served.borrow_mut().extend(served);
+        (all, clock, a, b)
+    }
+
+    fn piece(of: &Rc<Request>, bytes: usize) -> Piece {
+        of.gave(Bytes::from(vec![0; bytes]))
+    }
+
+    /// Which of the requests are late when 30 s are.
+    fn slow(all: &Requests, clock: &Clock) -> Vec<bool> {
+        let (now, mut phases) = (clock.now(), Vec::new());
+        all.fail_slow(now, |since| now - since >= 30_000, |_, _| false, &mut phases);
+        all.served.borrow().iter().map(|request| request.late.get()).collect()
+    }
+
+    #[test]
+    fn an_answer_whose_turn_has_not_come_is_not_late_and_one_that_stands_still_is() {
+        let (all, clock, a, b) = two();
+        let (_stuck, mut moving) = (piece(&a, 50_000), piece(&b, 500_000));
+        for second in 1..=40 {
+            clock.advance(second * 1_000, 1_000);
+            moving.advance(3_000);
+        }
+        assert_eq!(slow(&all, &clock), [false, false], "120 KB left, and 50 KB were held before");
+        moving.advance(300_000);
+        assert_eq!(slow(&all, &clock), [true, false]);
+    }
+
+    #[test]
+    fn where_nothing_moves_all_that_wait_are_late_but_not_those_that_are_asked() {
+        let (all, clock, a, b) = two();
+        let _pieces = (piece(&a, 10), piece(&b, 10));
+        b.asked();
+        clock.advance(29_999, 29_999);
+        assert_eq!(slow(&all, &clock), [false, false]);
+        clock.advance(30_000, 1);
+        assert_eq!(slow(&all, &clock), [true, false]);
+    }
+
+    #[test]
+    fn only_one_that_holds_something_waits_for_room_and_what_is_dropped_gives_it_back() {
+        let (all, _, a, b) = two();
+        let (large, small) = (piece(&a, ROOM), piece(&b, 1));
+        assert!(a.has_to_wait() && b.has_to_wait());
+        drop(small);
+        assert!(!b.has_to_wait(), "it holds nothing");
+        assert_eq!(all.held.get(), ROOM);
+        drop(large);
+        assert!(!a.has_to_wait());
+        assert_eq!((all.held.get(), all.taken.get()), (0, 0));
+    }
+}

@@ -41,11 +41,12 @@ async fn draining_finishes_an_answer_that_was_handed_over_whole() {
 
 #[tokio::test]
 async fn an_answer_that_is_on_its_way_keeps_its_connection_from_being_idle() {
-    let server = start(Limits { idle_timeout: SHORT, ..Limits::default() });
+    let idle_timeout = Duration::from_millis(500);
+    let server = start(Limits { idle_timeout, ..Limits::default() });
     let (mut sender, _connection) = connect_with(&server, 16 * 1024).await;
     server.seen.open_gate(1);
     let answer = get(&mut sender, "/sized").await;
-    tokio::time::sleep(LONG).await;
+    tokio::time::sleep(4 * idle_timeout).await;
     assert_eq!(answer.into_body().collect().await.unwrap().to_bytes().len(), 100_000);
     until(|| server.handle.counters().timed_out(Phase::Idle) == 1).await;
 }
