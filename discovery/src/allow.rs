@@ -81,12 +81,22 @@ impl Allow {
         if !self.networks.iter().any(|network| network.contains(&ip)) {
             return Err(Refusal::NotAllowed(ip));
         }
-        let is_own = |own: &SocketAddr| {
-            let here = own.ip().is_unspecified() && ip.is_loopback();
-            own.port() == port && (own.ip() == ip || here)
-        };
-        if self.own.iter().any(is_own) { Err(Refusal::Own) } else { Ok(()) }
+        if is_own(&self.own, ip, port) { Err(Refusal::Own) } else { Ok(()) }
     }
+}
+
+/// Whether a connection to `ip` and `port` would end at one of the addresses that this process listens at itself. One that is
+/// unspecified stands for loopback too, on either side: who listens there can be met at loopback, and who connects there
+/// connects to loopback.
+#[must_use]
+pub fn is_own(own: &[SocketAddr], ip: IpAddr, port: u16) -> bool {
+    let ip = ip.to_canonical();
+    own.iter().filter(|own| own.port() == port).any(|own| {
+        let own = own.ip().to_canonical();
+        let is_here = |ip: IpAddr| ip.is_unspecified() || ip.is_loopback();
+        let is_any = own.is_unspecified() || ip.is_unspecified();
+        own == ip || (is_any && is_here(own) && is_here(ip))
+    })
 }
 
 /// Where no node can be, whatever is allowed.
@@ -167,6 +177,31 @@ mod tests {
         }
         assert_eq!(check(&allow, "127.0.0.1:9001"), Ok(()));
         assert_eq!(check(&allow, "10.0.0.1:9000"), Ok(()));
+    }
+
+    #[test]
+    fn an_unspecified_address_is_met_at_loopback() {
+        let is_own = |own: &str, node: &str| {
+            let node: SocketAddr = node.parse().unwrap();
+            super::is_own(&[own.parse().unwrap()], node.ip(), node.port())
+        };
+        for (own, node) in [
+            ("0.0.0.0:1", "127.0.0.1:1"),
+            ("[::]:1", "127.0.0.1:1"),
+            ("127.0.0.1:1", "0.0.0.0:1"),
+            ("0.0.0.0:1", "0.0.0.0:1"),
+            ("10.0.0.1:1", "[::ffff:10.0.0.1]:1"),
+        ] {
+            assert!(is_own(own, node), "{own} {node}");
+        }
+        for (own, node) in [
+            ("0.0.0.0:1", "127.0.0.1:2"),
+            ("0.0.0.0:1", "10.0.0.1:1"),
+            ("10.0.0.1:1", "0.0.0.0:1"),
+            ("127.0.0.1:1", "127.0.0.2:1"),
+        ] {
+            assert!(!is_own(own, node), "{own} {node}");
+        }
     }
 
     #[test]

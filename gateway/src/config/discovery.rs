@@ -132,13 +132,12 @@ impl Discovery {
             "is the name of the slaves too: writes would go to any of them",
         );
         let window = etcd.as_ref().map_or(Guard::default().window, |etcd| etcd.ttl);
-        let own = [server.listen, server.admin].into_iter().filter(|own| own.port() != 0).collect();
         let percent = section.within("max_drop_percent", raw.max_drop_percent, 0..=100);
         let hold = section.within("hold", raw.hold, Seconds::of(0)..=HOUR);
         let relist = section.within("relist", raw.relist, Seconds::of(1)..=HOUR);
         let interval = section.within("interval", raw.interval, Seconds::of(1)..=HOUR);
         Self {
-            allow: allow(&raw.allowed_cidrs, own, &mut section),
+            allow: allow(&raw.allowed_cidrs, server.own(), &mut section),
             guard: Guard { max_drop_percent: percent, hold: hold.into(), window },
             most: section.within("max_nodes", raw.max_nodes, 1..=100_000),
             relist: relist.into(),

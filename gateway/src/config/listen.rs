@@ -155,6 +155,11 @@ impl Server {
         let workers = NonZeroUsize::new(workers);
         Self { listen, admin, service_name, service_addr, workers, drain: drain.into() }
     }
+
+    /// Where it listens itself, so that no node can be there; without ports that are not known yet.
+    pub(super) fn own(&self) -> Vec<SocketAddr> {
+        [self.listen, self.admin].into_iter().filter(|own| own.port() != 0).collect()
+    }
 }
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);

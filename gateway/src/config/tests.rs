@@ -81,6 +81,23 @@ const WRONG: &[(&str, &str)] = &[
         "`upstream.nodes[0]`: 127.0.0.1:9000 is the gateway itself: requests would go round in circles",
     ),
     (
+        "[server]\nhost = '0.0.0.0'\n[upstream]\nnodes = ['10.0.0.1:9000', '127.0.0.1:9000']",
+        "`upstream.nodes[1]`: 127.0.0.1:9000 is the gateway itself",
+    ),
+    (
+        "[upstream]\nnodes = ['localhost:9000']",
+        "`upstream.nodes[0]`: localhost:9000 is the gateway",
+    ),
+    ("[upstream]\nnodes = ['0.0.0.0:9000']", "`upstream.nodes[0]`: 0.0.0.0:9000 is the gateway"),
+    (
+        "[upstream]\nnodes = ['127.0.0.1:9901']",
+        "`upstream.nodes[0]`: 127.0.0.1:9901 is the gateway",
+    ),
+    (
+        "[admin]\nhost = '0.0.0.0'\n[upstream]\nmaster = '[::1]:9901'",
+        "`upstream.master`: is the gateway itself: requests would go round in circles",
+    ),
+    (
         "[upstream]\nmaster = 'http://a:1'",
         "`upstream.master`: expected HOST:PORT such as \"127.0.0.1:8081\", without a scheme or a path, found \"http://a:1\"",
     ),

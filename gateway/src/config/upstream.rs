@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, num::NonZeroU16, time::Duration};
 
-use kamaitachi_discovery::view::MOST_NODES;
+use kamaitachi_discovery::{
+    allow::{host_addresses, is_own},
+    view::MOST_NODES,
+};
 use kamaitachi_policies::ring::{DEFAULT_REPLICAS, Spread};
 use kamaitachi_serve::config::{List, Millis, Mistakes, Seconds};
 use serde::{Deserialize, Serialize};
@@ -140,8 +143,11 @@ pub struct Upstream {
 impl Upstream {
     pub(super) fn check(raw: RawUpstream, server: &Server, mistakes: &mut Mistakes) -> Self {
         let mut section = mistakes.section("upstream");
+        let own = server.own();
+        // Where a name leads is seen when it is asked.
         let own = |node: &NodeAddr| {
-            node.as_str().parse::<std::net::SocketAddr>().is_ok_and(|a| a == server.listen)
+            let ips = host_addresses(node.host()).unwrap_or_default();
+            ips.into_iter().any(|ip| is_own(&own, ip, node.port()))
         };
         let mut seen = BTreeSet::new();
         for (i, node) in raw.nodes.0.iter().enumerate() {
