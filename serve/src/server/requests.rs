@@ -109,6 +109,8 @@ pub(super) struct Request {
     state: Rc<State>,
     clock: Rc<Clock>,
     all: Rc<Requests>,
+    /// Its place among those that are served.
+    index: Cell<usize>,
     task: RefCell<Option<Waker>>,
     /// Bytes of its answer that were given and have not left.
     held: Cell<usize>,
@@ -128,6 +130,7 @@ impl Request {
             state: Rc::clone(state),
             clock: Rc::clone(clock),
             all: Rc::clone(all),
+            index: Cell::new(all.served.borrow().len()),
             task: RefCell::default(),
             held: Cell::new(0),
             turn: Cell::new(None),
@@ -221,8 +224,15 @@ impl Drop for Served {
     fn drop(&mut self) {
         let all = &self.0.all;
         all.moved.set(self.0.clock.now());
-        all.served.borrow_mut().retain(|other| !Rc::ptr_eq(other, &self.0));
-        all.waiting.borrow_mut().retain(|other| !Rc::ptr_eq(other, &self.0));
+        let mut served = all.served.borrow_mut();
+        let index = self.0.index.get();
+        served.swap_remove(index);
+        if let Some(moved) = served.get(index) {
+            moved.index.set(index);
+        }
+        if self.0.waits.get() {
+            all.waiting.borrow_mut().retain(|other| !Rc::ptr_eq(other, &self.0));
+        }
     }
 }
 
@@ -269,16 +279,15 @@ mod tests {
 
     const ROOM: usize = 100_000;
 
-    fn two() -> (Rc<Requests>, Rc<Clock>, Rc<Request>, Rc<Request>) {
+    type Two = [Rc<Request>; 2];
+
+    /// The requests of a connection with two, which are served as long as the last is there.
+    fn two() -> (Rc<Requests>, Rc<Clock>, Two, [Option<Served>; 2]) {
         let (state, clock) = (Rc::new(State::new(0)), Rc::new(Clock::default()));
         let all = state.multiplex(ROOM, 0);
-        let (a, b) = (Request::begin(&state, &clock, &all), Request::begin(&state, &clock, &all));
-        // Nothing runs them here; they are served for as long as the test has them.
-        let served = [&a, &b].map(Rc::clone);
-        drop(all.take_begun());
-        all.served.borrow_mut().clear();
-        all.served.borrow_mut().extend(served);
-        (all, clock, a, b)
+        let begin = || (Request::begin(&state, &clock, &all), all.take_begun());
+        let ((a, served_a), (b, served_b)) = (begin(), begin());
+        (Rc::clone(&all), clock, [a, b], [served_a, served_b])
     }
 
     fn piece(of: &Rc<Request>, bytes: usize) -> Piece {
@@ -294,7 +303,7 @@ mod tests {
 
     #[test]
     fn an_answer_whose_turn_has_not_come_is_not_late_and_one_that_stands_still_is() {
-        let (all, clock, a, b) = two();
+        let (all, clock, [a, b], _served) = two();
         let (_stuck, mut moving) = (piece(&a, 50_000), piece(&b, 500_000));
         for second in 1..=40 {
             clock.advance(second * 1_000, 1_000);
@@ -307,7 +316,7 @@ mod tests {
 
     #[test]
     fn where_nothing_moves_all_that_wait_are_late_but_not_those_that_are_asked() {
-        let (all, clock, a, b) = two();
+        let (all, clock, [a, b], _served) = two();
         let _pieces = (piece(&a, 10), piece(&b, 10));
         b.asked();
         clock.advance(29_999, 29_999);
@@ -318,7 +327,7 @@ mod tests {
 
     #[test]
     fn only_one_that_holds_something_waits_for_room_and_what_is_dropped_gives_it_back() {
-        let (all, _, a, b) = two();
+        let (all, _, [a, b], _served) = two();
         let (large, small) = (piece(&a, ROOM), piece(&b, 1));
         assert!(a.has_to_wait() && b.has_to_wait());
         drop(small);
@@ -327,5 +336,14 @@ mod tests {
         drop(large);
         assert!(!a.has_to_wait());
         assert_eq!((all.held.get(), all.taken.get()), (0, 0));
+    }
+
+    #[test]
+    fn requests_leave_in_any_order() {
+        let (all, _, [_, b], [served_a, served_b]) = two();
+        drop(served_a);
+        assert!(Rc::ptr_eq(&all.served.borrow()[0], &b) && b.index.get() == 0);
+        drop(served_b);
+        assert!(all.is_empty());
     }
 }

@@ -6,13 +6,14 @@
 
 use super::frames::{Follower, GOAWAY, HEADERS, RST_STREAM};
 
-/// Streams that are followed at a time; the server allows fewer.
-const MOST: usize = 1024;
+/// Streams that are followed at a time: more than any server allows.
+const MOST: usize = 16 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Streams {
     inbound: Follower,
     outbound: Follower,
+    /// In the order in which they were opened, which is that of their numbers.
     open: Vec<u32>,
     /// The last that was opened.
     latest: u32,
@@ -42,7 +43,7 @@ impl Streams {
                     open.push(frame.stream);
                 }
             }
-            RST_STREAM => open.retain(|stream| *stream != frame.stream),
+            RST_STREAM => end(open, frame.stream),
             _ => {}
         });
     }
@@ -52,7 +53,7 @@ impl Streams {
         let Self { outbound, open, last, .. } = self;
         outbound.follow(bytes, |frame| {
             if frame.ends() {
-                open.retain(|stream| *stream != frame.stream);
+                end(open, frame.stream);
             } else if frame.kind == GOAWAY {
                 *last = frame.last_stream();
                 open.retain(|stream| stream <= last);
@@ -68,6 +69,13 @@ impl Streams {
     /// The last that was opened, 0 if none was.
     pub(super) fn latest(&self) -> u32 {
         self.latest
+    }
+}
+
+/// Takes a stream from those that are open, if it is one of them.
+fn end(open: &mut Vec<u32>, stream: u32) {
+    if let Ok(at) = open.binary_search(&stream) {
+        open.remove(at);
     }
 }
 
