@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use super::{registry::Clock, requests::Requests, streams::Streams};
+use super::{requests::Requests, streams::Streams};
 use crate::limits::{Limits, Phase};
 
 /// Milliseconds since the worker began, as of the last tick.
@@ -63,6 +63,12 @@ impl State {
             answered: Cell::new(true),
             shared: OnceCell::new(),
         }
+    }
+
+    /// A request is given to the service, by HTTP/1.
+    pub(super) fn begins(&self) {
+        self.used.set(true);
+        self.answered.set(false);
     }
 
     /// From here on requests share the connection, which is idle when no stream is open. Their
@@ -206,24 +212,6 @@ fn is_slow(waited: Millis, bytes: u64, limits: &Limits, slack: Millis) -> bool {
 
 pub(super) fn ms(duration: Duration) -> Millis {
     Millis::try_from(duration.as_millis()).unwrap_or(Millis::MAX / 4)
-}
-
-/// A request that an HTTP/1 connection serves.
-#[derive(Debug)]
-pub(super) struct InFlight {
-    state: Rc<State>,
-}
-
-impl InFlight {
-    pub(super) fn begin(state: &Rc<State>, _: &Rc<Clock>) -> Self {
-        state.used.set(true);
-        state.answered.set(false);
-        Self { state: Rc::clone(state) }
-    }
-
-    pub(super) fn answered(&self) {
-        self.state.answered.set(true);
-    }
 }
 
 #[cfg(test)]

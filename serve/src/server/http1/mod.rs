@@ -30,11 +30,7 @@ use tokio::{net::TcpStream, time::timeout};
 use tower::{BoxError, Service};
 use tracing::debug;
 
-use super::{
-    Connection, Incoming,
-    state::{InFlight, State},
-    worker::Shared,
-};
+use super::{Connection, Incoming, state::State, worker::Shared};
 use crate::refusal::Refusal;
 use answer::Asked;
 pub(super) use upload::Coming;
@@ -85,7 +81,7 @@ where
     S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>>,
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    let in_flight = InFlight::begin(&wire.state, &wire.shared.clock);
+    wire.state.begins();
     poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into)?;
     let response = {
         // The call may hold the body for as long as it is there.
@@ -99,7 +95,7 @@ where
     let mut response = response.map_err(Into::into)?;
     let mut left = MOST_LEFT;
     let goes_on = poll_fn(|cx| wire.poll_past_upload(&mut left, cx)).await;
-    in_flight.answered();
+    wire.state.answered.set(true);
     if response.status().is_informational() {
         // There is one answer to a request, and this would not be it.
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
