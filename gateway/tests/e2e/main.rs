@@ -7,9 +7,9 @@ mod cluster;
 mod demo;
 mod discovery;
 mod drain;
-#[cfg(feature = "demo")]
 mod exhausted;
 mod failover;
+#[cfg(feature = "demo")]
 mod faults;
 mod forwarding;
 mod harness;
