@@ -80,6 +80,17 @@ impl Cluster {
     }
 }
 
+/// Waits until etcd is believed again and has both nodes. Until then the ring may be half, and never empty.
+pub(crate) fn until_both_are_registered(gateway: &Process) {
+    until("etcd is believed again, and has both nodes", || {
+        let health = gateway.get("/health").json();
+        assert_ne!(health["count"], 0, "{health}");
+        health["discovery"]["connected"] == true
+            && health["discovery"]["held"].is_null()
+            && health["count"] == 2
+    });
+}
+
 /// A read whose owner changes with `n`; `None` where the connection gave no whole answer.
 pub(crate) fn read(gateway: SocketAddr, n: u64) -> Option<Answer> {
     let ask = json!({"subjects": format!("33:{:08}", 9 + n % 8), "ids": "operating_income"});

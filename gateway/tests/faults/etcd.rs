@@ -3,7 +3,6 @@
 use std::{process::Command, time::Duration};
 
 use kamaitachi_discovery::testing::Etcd;
-use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::{
@@ -44,13 +43,7 @@ fn an_etcd_that_stands_still_while_leases_end_costs_no_reader_an_answer() {
                 stopped.elapsed() > Duration::from_secs(stands_still)
             });
             signal(&etcd, "CONT");
-            until("both nodes are registered again", || {
-                let health = health();
-                assert_ne!(health["count"], 0, "{health}");
-                health["discovery"]["connected"] == true
-                    && health["discovery"]["held"] == Value::Null
-                    && health["count"] == 2
-            });
+            cluster::until_both_are_registered(&gateway);
             met.more(100);
         }
     });

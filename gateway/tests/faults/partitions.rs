@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::{
@@ -138,13 +138,7 @@ fn from_etcd() {
             cut.elapsed() > Duration::from_secs(5)
         });
         far.heal();
-        until("etcd is believed again, and has both nodes", || {
-            let health = health();
-            assert_ne!(health["count"], 0, "{health}");
-            health["discovery"]["connected"] == true
-                && health["discovery"]["held"] == Value::Null
-                && health["count"] == 2
-        });
+        cluster::until_both_are_registered(&gateway);
         met.more(100);
     });
     println!("slowest of {} reads: {} ms", met.asked.into_inner(), met.slowest.into_inner());

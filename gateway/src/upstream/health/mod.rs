@@ -8,11 +8,14 @@
 //!   like before; the next failure is enough to take it out again, the first answer makes it as good as new. A node that
 //!   says that it is starting or on its way out is left alone at once.
 //! - **Probes** (active, [`Prober`]): so many failures in a row, or one plain "not ready" (503), and the node is down until so
-//!   many probes in a row succeed. Those also end a back-off.
+//!   many probes in a row succeed. Those also end a first back-off before its time, and no other until the node has
+//!   answered a request.
 //!
 //! What a node answers to requests is not looked at here: 5xx are the circuit breaker's.
+mod late;
 mod prober;
 mod state;
 
+pub use late::LatePlaces;
 pub use prober::{Probe, Prober};
-pub use state::{Ejected, Health, HealthConfig, LatePlaces};
+pub use state::{Ejected, Health, HealthConfig};
