@@ -2,13 +2,13 @@
 
 use std::{
     cell::{Cell, RefCell},
+    pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker, ready},
 };
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame};
-use std::pin::Pin;
 
 use super::{incoming::BrokenBody, requests::Request, state::Millis};
 
